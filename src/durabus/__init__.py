@@ -1,0 +1,1 @@
+"""Durabus: a durable event bus, the maintained successor of NATS Streaming Server."""

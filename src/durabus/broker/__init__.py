@@ -1,0 +1,1 @@
+"""Core NATS: sessions, subjects, routing. Knows nothing of STAN."""

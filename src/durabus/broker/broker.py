@@ -1,0 +1,133 @@
+"""The embedded broker: owns the listener and the connections of one server (docs/protocol.md §1)."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+
+from durabus.broker.router import Router
+from durabus.broker.session import Link, Session, SessionLimits
+from durabus.broker.transport import Connection, Turn
+from durabus.clock import Clock
+from durabus.errors import StartError
+from durabus.wire.documents import InfoDocument, encode_info
+from durabus.wire.framing import error_line, info_line
+
+__all__ = ["Broker", "BrokerSettings"]
+
+_BACKLOG = 1024
+_DRAIN_POLL_S = 0.02
+_DRAIN_MAX_S = 0.5
+
+
+class BrokerSettings:
+    """Where the broker listens and what a client may do there."""
+
+    def __init__(self, host: str, port: int, info: InfoDocument, limits: SessionLimits) -> None:
+        """Keep the settings; port 0 lets the system choose."""
+        self.host = host
+        self.port = port
+        self.info = info
+        self.limits = limits
+        self.connections_max = 65536
+        self.write_deadline_s = 10.0
+
+
+class Broker:
+    """Listens, makes a session of each connection, and ends them all."""
+
+    def __init__(self, settings: BrokerSettings, router: Router, clock: Clock) -> None:
+        """Put the parts together; `start` opens the port."""
+        self.settings = settings
+        self.router = router
+        self.connections: dict[Connection, Session] = {}
+        self.connections_total = 0
+        self.slow_consumers_total = 0
+        self.on_debug: Callable[[str], None] | None = None
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+        self._input_count = 0
+
+    async def start(self, begin_turn: Callable[[], None], end_turn: Callable[[], None]) -> int:
+        """Open the port and return its number; the two callables frame every turn with input. Raises StartError."""
+        loop = asyncio.get_running_loop()
+        settings = self.settings
+
+        def begin() -> None:
+            self._input_count += 1
+            begin_turn()
+
+        turn = Turn(begin, end_turn)
+
+        def make() -> Connection:
+            return Connection(self._make_session, self._on_end, turn, self._clock, settings.write_deadline_s)
+
+        try:
+            self._server = await loop.create_server(
+                make, settings.host, settings.port, backlog=_BACKLOG, family=_family(settings.host)
+            )
+        except OSError as error:
+            reason = "address already in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise StartError(
+                f"Error listening on {settings.host}:{settings.port}: {reason}; "
+                "choose another port with -p or stop what listens there"
+            ) from None
+        settings.port = self._server.sockets[0].getsockname()[1]
+        settings.info.port = settings.port
+        return settings.port
+
+    def _make_session(self, connection: Connection, link: Link, address: str) -> Session:
+        self.connections_total += 1
+        session = Session(self.connections_total, address, self.router.exchange, link, self.settings.limits)
+        info = self.settings.info
+        info.client_id = session.client_id
+        info.client_ip = address
+        session.send(info_line(encode_info(info)))
+        if self.settings.connections_max and len(self.connections) >= self.settings.connections_max:
+            session.send(error_line("maximum connections exceeded"))
+            session.close("maximum connections exceeded", False)
+        else:
+            self.connections[connection] = session
+            if self.on_debug is not None:
+                self.on_debug(f"{address} - cid:{session.client_id} - Client connection created")
+        return session
+
+    def _on_end(self, connection: Connection, reason: str) -> None:
+        session = self.connections.pop(connection, None)
+        if reason.startswith("Slow Consumer"):
+            self.slow_consumers_total += 1
+        if session is not None and self.on_debug is not None:
+            self.on_debug(f"{session.address} - cid:{session.client_id} - Client connection closed: {reason}")
+
+    async def drain(self) -> None:
+        """Take no new connections, and go on serving those that there are until nothing more comes, half a second at most.
+
+        So that a publish that was on its way when the stop was asked for is still stored and answered.
+        """
+        if self._server is not None:
+            self._server.close()
+        for _ in range(int(_DRAIN_MAX_S / _DRAIN_POLL_S)):
+            seen = self._input_count
+            await asyncio.sleep(_DRAIN_POLL_S)
+            if seen == self._input_count:
+                return
+
+    async def stop(self) -> None:
+        """Send what is gathered, then close every connection; a client that does not read is cut off after a second."""
+        if self._server is not None:
+            self._server.close()
+        self.router.flush()
+        for session in list(self.connections.values()):
+            session.close("Server Shutdown", False)
+        for _ in range(50):
+            if not self.connections:
+                return
+            await asyncio.sleep(_DRAIN_POLL_S)
+        for connection in list(self.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    """IPv4 for the default address, so that one port is one socket; whatever the name leads to otherwise."""
+    return socket.AF_INET if host == "0.0.0.0" else socket.AF_UNSPEC

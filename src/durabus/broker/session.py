@@ -1,0 +1,300 @@
+"""One client connection of the broker, without its socket: bytes in, frames for the client gathered in `take_output`.
+
+What a session does to others it does through the router. What it cannot do itself (close a socket, know how much of
+its output is still unsent) it asks of its `Link`, which the transport implements.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64, mypyc_attr
+
+from durabus.broker.sublist import Subscription
+from durabus.wire import framing
+from durabus.wire.documents import DocumentError, decode_connect
+from durabus.wire.operations import Connect, Operation, Ping, Pong, Publish, Subscribe, Unsubscribe, Violation
+from durabus.wire.parser import Parser
+from durabus.wire.subjects import is_literal_subject, is_subject
+
+__all__ = ["ClientSubscription", "Exchange", "Link", "Session", "SessionLimits"]
+
+SLOW_CONSUMER: Final = "Slow Consumer"
+
+
+class SessionLimits:
+    """What one client may do; sizes in bytes, times in nanoseconds."""
+
+    def __init__(
+        self,
+        control_line_bytes_max: int,
+        payload_bytes_max: int,
+        pending_bytes_max: int,
+        ping_interval_ns: int,
+        pings_out_max: int,
+    ) -> None:
+        """Keep the limits; docs/protocol.md §1.5 has the defaults."""
+        self.control_line_bytes_max = control_line_bytes_max
+        self.payload_bytes_max = payload_bytes_max
+        self.pending_bytes_max: i64 = pending_bytes_max
+        self.ping_interval_ns = ping_interval_ns
+        self.pings_out_max = pings_out_max
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Link:
+    """The session's way to its socket."""
+
+    def unsent_bytes(self) -> int:
+        """How many bytes that were handed over are not yet taken by the kernel."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def write(self, data: bytes) -> None:
+        """Send `data`; never blocks."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def close(self, reason: str, at_once: bool) -> None:
+        """Close the socket, after what is unsent or (`at_once`) without it; `reason` is for the log."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+
+class ClientSubscription(Subscription):
+    """A subscription that leads to a client."""
+
+    def __init__(self, session: "Session", subject: bytes, queue: bytes, sid: bytes) -> None:
+        """Keep the arguments of the SUB line."""
+        super().__init__(subject, queue)
+        self.session = session
+        self.sid = sid
+        self.delivered_count: i64 = 0
+        self.delivered_count_max: i64 = 0  # 0: no end
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Exchange:
+    """What a session needs of the router; the router implements it."""
+
+    def route(self, publish: Publish, origin: "Session") -> None:
+        """Give the run `publish` to whoever listens."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def add(self, subscription: ClientSubscription) -> None:
+        """Begin a subscription."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def discard(self, subscription: ClientSubscription) -> None:
+        """End a subscription."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def mark_dirty(self, session: "Session") -> None:
+        """`session` has output for the next flush."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+
+class Session:
+    """One connection. `client_id` is the broker's number for it (1 and up), not a STAN client ID."""
+
+    def __init__(self, client_id: int, address: str, exchange: Exchange, link: Link, limits: SessionLimits) -> None:
+        """Begin with no subscriptions and the options of a client that has not sent CONNECT yet."""
+        self.client_id = client_id
+        self.address = address
+        self.name = ""
+        self.is_closed = False
+        self.verbose = True
+        self.pedantic = True
+        self.echo = True
+        self.headers = False
+        self.no_responders = False
+        self.subscriptions: dict[bytes, ClientSubscription] = {}
+        self.is_dirty = False
+        self.in_messages: i64 = 0
+        self.in_bytes: i64 = 0
+        self.out_messages: i64 = 0
+        self.out_bytes: i64 = 0
+        self.pings_out = 0
+        self.last_active_ns = 0
+        self._exchange = exchange
+        self._link = link
+        self._limits = limits
+        self._parser = Parser(limits.control_line_bytes_max, limits.payload_bytes_max)
+        self._output: list[bytes] = []
+        self._output_bytes: i64 = 0
+
+    def feed(self, data: bytes, now_ns: int) -> None:
+        """Take the next bytes from the client, at monotonic time `now_ns`, and act on them."""
+        self.last_active_ns = now_ns
+        for operation in self._parser.feed(data):
+            if self.is_closed:
+                return
+            if isinstance(operation, Publish):
+                self._publish(operation)
+            else:
+                self._control(operation)
+
+    def _publish(self, publish: Publish) -> None:
+        count = len(publish.payloads)
+        self.in_messages += count
+        self.in_bytes += count * len(publish.payloads[0])
+        if self.pedantic and not is_literal_subject(publish.subject):
+            self.send(framing.error_line("Invalid Publish Subject"))
+        if self.verbose:
+            self.send(framing.OK * count)
+        self._exchange.route(publish, self)
+
+    def _control(self, operation: Operation) -> None:
+        if isinstance(operation, Ping):
+            self.send(framing.PONG)
+        elif isinstance(operation, Pong):
+            self.pings_out = 0
+        elif isinstance(operation, Subscribe):
+            self._subscribe(operation)
+        elif isinstance(operation, Unsubscribe):
+            self._unsubscribe(operation)
+        elif isinstance(operation, Connect):
+            self._connect(operation)
+        elif isinstance(operation, Violation):
+            self.fail(operation.answer, operation.detail)
+
+    def _connect(self, connect: Connect) -> None:
+        try:
+            document = decode_connect(connect.document)
+        except DocumentError as error:
+            self.fail("", f"CONNECT: {error}")
+            return
+        if not 0 <= document.protocol <= 1:
+            self.fail("invalid client protocol", f"CONNECT with protocol {document.protocol}")
+            return
+        if document.no_responders and not document.headers:
+            self.fail("no responders requires headers support", "CONNECT with no_responders but not headers")
+            return
+        self.verbose = document.verbose
+        self.pedantic = document.pedantic
+        self.echo = document.echo
+        self.headers = document.headers
+        self.no_responders = document.no_responders
+        self.name = document.name
+        self._confirm()
+
+    def _subscribe(self, subscribe: Subscribe) -> None:
+        if not is_subject(subscribe.subject):
+            self.send(framing.error_line("Invalid Subject"))
+            return
+        if subscribe.sid not in self.subscriptions:
+            subscription = ClientSubscription(self, subscribe.subject, subscribe.queue, subscribe.sid)
+            self.subscriptions[subscribe.sid] = subscription
+            self._exchange.add(subscription)
+        self._confirm()
+
+    def _unsubscribe(self, unsubscribe: Unsubscribe) -> None:
+        subscription = self.subscriptions.get(unsubscribe.sid)
+        if subscription is not None:
+            count_max: i64 = unsubscribe.message_count_max
+            if count_max > subscription.delivered_count:
+                subscription.delivered_count_max = count_max
+            else:
+                self.drop(subscription)
+        self._confirm()
+
+    def _confirm(self) -> None:
+        if self.verbose:
+            self.send(framing.OK)
+
+    def drop(self, subscription: ClientSubscription) -> None:
+        """End one of this session's subscriptions."""
+        if self.subscriptions.pop(subscription.sid, None) is not None:
+            self._exchange.discard(subscription)
+
+    def deliver(
+        self,
+        subscription: ClientSubscription,
+        subject: bytes,
+        reply: bytes,
+        header_bytes: int,
+        head: bytes,
+        payloads: list[bytes],
+    ) -> bool:
+        """Send the messages `head + payload` for `subscription`; whether at least one was due to it."""
+        if self.is_closed:
+            return False
+        given = payloads
+        if subscription.delivered_count_max:
+            left: i64 = subscription.delivered_count_max - subscription.delivered_count
+            if left <= len(payloads):
+                given = payloads[:left]
+                self.drop(subscription)
+        if not given:
+            return False
+        if header_bytes and not self.headers:
+            given = [payload[header_bytes:] for payload in given]
+            header_bytes = 0
+        count: i64 = len(given)
+        subscription.delivered_count += count
+        size = framing.frame_run(subject, subscription.sid, reply, header_bytes, head, given, self._output)
+        self.out_messages += count
+        self.out_bytes += size
+        self._grow(size)
+        return True
+
+    def send(self, data: bytes) -> None:
+        """Send `data`, whole protocol lines, as it is."""
+        if not self.is_closed:
+            self._output.append(data)
+            self._grow(len(data))
+
+    def _grow(self, count: i64) -> None:
+        """Note `count` more bytes of output; cut this client off when it does not read."""
+        self._output_bytes += count
+        if self._output_bytes > self._limits.pending_bytes_max or (
+            self._output_bytes > 65536
+            and self._output_bytes + self._link.unsent_bytes() > self._limits.pending_bytes_max
+        ):
+            self._output.clear()
+            self._output_bytes = 0
+            self.close(SLOW_CONSUMER, True)
+        elif not self.is_dirty:
+            self.is_dirty = True
+            self._exchange.mark_dirty(self)
+
+    def flush(self) -> None:
+        """Hand the gathered output to the link; called by the shell once per turn."""
+        self.is_dirty = False
+        if not self._output:
+            return
+        data = b"".join(self._output)
+        self._output.clear()
+        self._output_bytes = 0
+        if len(data) + self._link.unsent_bytes() > self._limits.pending_bytes_max:
+            self.close(SLOW_CONSUMER, True)
+        else:
+            self._link.write(data)
+
+    def on_ping_time(self, now_ns: int) -> int:
+        """Check that the client is alive, at monotonic time `now_ns`; when to check again, 0 for never."""
+        if self.is_closed:
+            return 0
+        idle_ns = now_ns - self.last_active_ns
+        if idle_ns < self._limits.ping_interval_ns:
+            return now_ns + self._limits.ping_interval_ns - idle_ns
+        if self.pings_out >= self._limits.pings_out_max:
+            self.fail("Stale Connection", "no answer to our pings")
+            return 0
+        self.pings_out += 1
+        self.send(framing.PING)
+        return now_ns + self._limits.ping_interval_ns
+
+    def fail(self, answer: str, detail: str) -> None:
+        """Close because of the peer: with an `-ERR` line when `answer` is not empty; `detail` is for the log."""
+        if not self.is_closed:
+            if answer:
+                self._output.append(framing.error_line(answer))
+            self.close(f"{answer or 'Protocol Violation'}: {detail}", False)
+
+    def close(self, reason: str, at_once: bool) -> None:
+        """End the session and its subscriptions, and close the link unless that is why we are here."""
+        if self.is_closed:
+            return
+        if not at_once and self._output:
+            self._link.write(b"".join(self._output))
+        self._output.clear()
+        self.is_closed = True
+        for subscription in list(self.subscriptions.values()):
+            self.drop(subscription)
+        self._link.close(reason, at_once)

@@ -1,0 +1,146 @@
+"""The broker's sockets: asyncio protocols that feed sessions and carry their output. The only file with sockets.
+
+A turn: whatever arrives in one turn of the event loop is fed to the sessions as it comes, then the turn is ended once,
+for everybody: `TurnEnd.end_turn` stores and sends.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from durabus.broker.session import Link, Session
+from durabus.clock import Clock
+
+__all__ = ["Connection", "Turn"]
+
+
+class Turn:
+    """Ends a turn of the event loop once, however many sockets had something in it."""
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        """Call `begin` before the first input of a turn, and `end` after the last."""
+        self._begin = begin
+        self._end = end
+        self._is_open = False
+
+    def open(self) -> None:
+        """Input is about to be fed to a session."""
+        if not self._is_open:
+            self._is_open = True
+            self._begin()
+            asyncio.get_running_loop().call_soon(self._close)
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._end()
+
+
+class _SocketLink(Link):
+    """A session's way to its transport."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    def unsent_bytes(self) -> int:
+        transport = self._connection.transport
+        return transport.get_write_buffer_size() if transport is not None else 0
+
+    def write(self, data: bytes) -> None:
+        transport = self._connection.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+
+    def close(self, reason: str, at_once: bool) -> None:
+        self._connection.end(reason, at_once)
+
+
+class Connection(asyncio.Protocol):
+    """One client's socket."""
+
+    def __init__(
+        self,
+        make_session: Callable[["Connection", Link, str], Session],
+        on_end: Callable[["Connection", str], None],
+        turn: Turn,
+        clock: Clock,
+        write_deadline_s: float,
+    ) -> None:
+        """Make a session when the socket opens; call `on_end` once, with the reason, when it is over."""
+        self.transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+        self._make_session = make_session
+        self._on_end = on_end
+        self._turn = turn
+        self._clock = clock
+        self._write_deadline_s = write_deadline_s
+        self._deadline: asyncio.TimerHandle | None = None
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._reason = "Client Closed"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the session; its INFO is the first thing that the client reads."""
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
+        peer = transport.get_extra_info("peername")
+        self._turn.open()
+        self.session = self._make_session(self, _SocketLink(self), str(peer[0]) if peer else "")
+        self.session.last_active_ns = self._clock.monotonic_ns()
+        self._check_alive()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the session."""
+        if self.session is not None:
+            self._turn.open()
+            self.session.feed(data, self._clock.monotonic_ns())
+
+    def eof_received(self) -> bool:
+        """The client will send no more: the connection is over."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The socket is gone: whoever watched for this client's interest learns it in this turn."""
+        self._turn.open()
+        for timer in (self._deadline, self._ping_timer):
+            if timer is not None:
+                timer.cancel()
+        self._ping_timer = None
+        if self.session is not None:
+            self.session.close(self._reason, True)
+        self._on_end(self, self._reason)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write: it has until the write deadline to begin."""
+        if self._deadline is None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self._write_deadline_s, self._on_write_deadline)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _on_write_deadline(self) -> None:
+        self._deadline = None
+        if self.session is not None:
+            self._turn.open()
+            self.session.close("Slow Consumer (Write Deadline)", True)
+
+    def _check_alive(self) -> None:
+        self._ping_timer = None
+        if self.session is None or self.transport is None:
+            return
+        now_ns = self._clock.monotonic_ns()
+        self._turn.open()
+        next_ns = self.session.on_ping_time(now_ns)
+        if next_ns:
+            delay_s = max(next_ns - now_ns, 1_000_000) / 1e9
+            self._ping_timer = asyncio.get_running_loop().call_later(delay_s, self._check_alive)
+
+    def end(self, reason: str, at_once: bool) -> None:
+        """Close the socket, with or without sending what is unsent."""
+        self._reason = reason
+        if self.transport is not None and not self.transport.is_closing():
+            if at_once:
+                self.transport.abort()
+            else:
+                self.transport.close()

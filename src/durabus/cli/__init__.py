@@ -1,0 +1,1 @@
+"""The commands: `durabus` with its sub-commands, and `nats-streaming-server`, the original's command line."""

@@ -1,0 +1,61 @@
+"""The words of `--help`, made from the table of flags, so that no flag can be missing or wrong."""
+
+import textwrap
+
+from durabus.config.flag_table import FLAGS, GROUPS
+from durabus.config.flags import Flag, Kind
+from durabus.config.units import format_duration
+
+__all__ = ["COMMANDS", "serve_help"]
+
+COMMANDS = """\
+Durabus, a durable event bus: the successor of NATS Streaming Server.
+
+    durabus serve [flags]    run the bus; `durabus serve --help` lists the flags
+    durabus version          print the version
+    durabus help             print this
+
+`nats-streaming-server [flags]` is the same as `durabus serve [flags]`.
+"""
+
+SERVE = """\
+Usage: {program} [flags]
+
+Runs the bus until it is told to stop (INT or TERM). Every flag may begin with one dash or two, and its value may
+follow after a blank or after "=". Durations are written 300ms, 5s, 1h30m; sizes 4096, 64KB, 1GB.
+"""
+
+WIDTH = 36
+
+
+def serve_help(program: str) -> str:
+    """The help of the server; `program` is how the user called it, for example `durabus serve`."""
+    parts = [SERVE.format(program=program)]
+    for group in GROUPS:
+        rows = [flag_row(flag) for flag in FLAGS if flag.group == group]
+        parts.append("\n".join([f"{group}:", *rows, ""]))
+    names = ", ".join("-" + "/".join(flag.names) for flag in FLAGS if flag.refused)
+    refused = f"These flags of NATS Streaming Server are known and refused; giving one says why: {names}."
+    parts.append(textwrap.fill(refused, 116, break_on_hyphens=False) + "\n")
+    return "\n".join(parts)
+
+
+def flag_row(flag: Flag) -> str:
+    """One line: names, kind of value, what it is for, the default."""
+    left = "    " + ", ".join(f"-{name}" for name in flag.names)
+    if flag.kind is not Kind.BOOL:
+        left += f" <{flag.kind.value}>"
+    row = f"{left:<{WIDTH}}  {flag.help}"
+    default = shown_default(flag)
+    return f"{row} ({default})" if default else row
+
+
+def shown_default(flag: Flag) -> str:
+    """The default as one would write it on the command line; empty where there is nothing to say."""
+    match flag.kind:
+        case Kind.BOOL:
+            return f"on; -{flag.names[0]}=false turns it off" if flag.default else ""
+        case Kind.DURATION:
+            return format_duration(int(flag.default or 0))
+        case _:
+            return str(flag.default)

@@ -1,0 +1,18 @@
+"""Addresses to listen on as Go writes them, and its words for why one cannot be had."""
+
+import socket
+
+__all__ = ["describe_listen_error", "format_address"]
+
+
+def format_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def describe_listen_error(host: str, port: int, error: OSError) -> str:
+    """Why `host` and `port` cannot be listened on: `listen tcp 0.0.0.0:4222: bind: address already in use`."""
+    if isinstance(error, socket.gaierror):
+        return f"listen tcp: lookup {host}: no such host"
+    reason = error.strerror or str(error)
+    return f"listen tcp {format_address(host, port)}: bind: {reason[:1].lower()}{reason[1:]}"

@@ -1,0 +1,89 @@
+"""JSON, times and durations written as the original writes them, byte for byte, because tools parse them by pattern.
+
+That is Go's encoder with an indentation of two blanks: `<`, `>`, `&` and the two line separators of Unicode are escaped,
+bytes that are no UTF-8 become the replacement character, a float without a fraction has no point.
+"""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+__all__ = ["JsonValue", "encode_json", "format_time", "format_uptime"]
+
+JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+"""What can be encoded; a mapping keeps its order."""
+
+# Lone surrogates stand for bytes that were not UTF-8 (see `surrogateescape`).
+ESCAPED = re.compile('["\\\\\x00-\x1f<>&\u2028\u2029\ud800-\udfff]')
+SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+INDENT = "  "
+
+SECOND_NS = 1_000_000_000
+
+
+def encode_json(value: JsonValue) -> bytes:
+    """`value` as indented JSON in UTF-8, without a line end behind it."""
+    return json_text(value, "\n").encode()
+
+
+def json_text(value: JsonValue, line_start: str) -> str:
+    """`value` as JSON; `line_start` is a line end and the indentation of the line that the value stands on."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f'"{ESCAPED.sub(escape, value)}"'
+        case float():
+            return str(int(value)) if value.is_integer() else repr(value)
+        case int():
+            return str(value)
+        case Mapping():
+            rows = [
+                f'"{ESCAPED.sub(escape, key)}": {json_text(item, line_start + INDENT)}' for key, item in value.items()
+            ]
+            return bracket("{", rows, "}", line_start)
+        case _:
+            return bracket("[", [json_text(item, line_start + INDENT) for item in value], "]", line_start)
+
+
+def bracket(opening: str, rows: list[str], closing: str, line_start: str) -> str:
+    """The rows of a list or an object, one to a line, in their brackets."""
+    if not rows:
+        return opening + closing
+    inner = line_start + INDENT
+    return f"{opening}{inner}{f',{inner}'.join(rows)}{line_start}{closing}"
+
+
+def escape(match: re.Match[str]) -> str:
+    """The escape of one character."""
+    char = match[0]
+    if "\ud800" <= char <= "\udfff":
+        return "\\ufffd"
+    return SHORT_ESCAPES.get(char) or f"\\u{ord(char):04x}"
+
+
+def format_time(time_ns: int) -> str:
+    """Nanoseconds since 1970 as RFC 3339 in the local time zone, with as many digits of the second as it needs."""
+    second, part = divmod(time_ns, SECOND_NS)
+    local = time.localtime(second)
+    digits = f".{part:09d}".rstrip("0").rstrip(".")
+    offset = local.tm_gmtoff // 60
+    zone = "Z"
+    if offset:
+        hours, minutes = divmod(abs(offset), 60)
+        zone = f"{'-' if offset < 0 else '+'}{hours:02d}:{minutes:02d}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local) + digits + zone
+
+
+def format_uptime(duration_ns: int) -> str:
+    """A duration (0 or more nanoseconds) in whole seconds: `0s`, `1m17s`, `2d3h4m5s`, `1y2d0h0m0s` (years of 365 days)."""
+    minutes, seconds = divmod(duration_ns // SECOND_NS, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    years, days = divmod(days, 365)
+    parts = [(years, "y"), (days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+    while len(parts) > 1 and parts[0][0] == 0:
+        del parts[0]
+    return "".join(f"{value}{unit}" for value, unit in parts)

@@ -1,0 +1,225 @@
+"""One server: configuration, broker, streaming, one store and monitoring, put together.
+
+The order of the start is the original's (docs/protocol.md §14.2): the port opens, the store is recovered, requests are
+taken, and only then `Streaming Server is ready` is logged.
+"""
+
+import asyncio
+import gc
+import sys
+from typing import Final
+
+from durabus import logs
+from durabus.broker.broker import Broker, BrokerSettings
+from durabus.broker.router import Router
+from durabus.broker.session import SessionLimits
+from durabus.clock import Clock
+from durabus.config.options import Options
+from durabus.errors import StartError
+from durabus.monitoring.port import MonitoringPort
+from durabus.monitoring.state import ServerState
+from durabus.stores.names import make_store
+from durabus.streaming.log_port import Log
+from durabus.streaming.options import ChannelLimits, CoreOptions
+from durabus.streaming.service import StreamingService, new_instance
+from durabus.version import NATS_VERSION, python_name
+from durabus.wire.documents import InfoDocument
+
+__all__ = ["Server"]
+
+SWITCH_INTERVAL_S: Final = 0.0002
+"""How long a thread may keep the interpreter from another: a store's writer thread must not wait 5 ms for its turn."""
+
+
+class _StreamingLog(Log):
+    """The core's log lines in the server's log."""
+
+    def __init__(self, log: logs.Log) -> None:
+        super().__init__(log.debug_enabled)
+        self._log = log
+
+    def debug(self, text: str) -> None:
+        self._log.debug(text)
+
+    def info(self, text: str) -> None:
+        self._log.info(text)
+
+    def warning(self, text: str) -> None:
+        self._log.warning(text)
+
+    def error(self, text: str) -> None:
+        self._log.error(text)
+
+
+class Server:
+    """Everything of one server. `start`, then wait for `failed`, then `stop`."""
+
+    def __init__(self, options: Options, output: logs.LogOutput, clock: Clock) -> None:
+        """Put the parts together; nothing is opened yet."""
+        self.options = options
+        self.server_id = new_instance()
+        self._log = output.streaming
+        self._broker_log = output.broker
+        self._clock = clock
+        self._start_time_ns = clock.wall_ns()
+        self._is_ready = False
+        self._state = "STANDALONE"
+        self._store = make_store(options.streaming.store)
+        self._router = Router()
+        self._broker = Broker(broker_settings(options, self.server_id), self._router, clock)
+        self._service = StreamingService(
+            core_options(options, self.server_id),
+            self._router,
+            self._store,
+            _StreamingLog(output.streaming),
+            clock,
+            self._router.flush,
+        )
+        self._monitoring: MonitoringPort | None = None
+        self._monitoring_task: asyncio.Task[None] | None = None
+
+    @property
+    def service(self) -> StreamingService:
+        """The streaming half, for tools and tests that look inside."""
+        return self._service
+
+    @property
+    def port(self) -> int:
+        """The port that clients connect to."""
+        return self._broker.settings.port
+
+    async def start(self) -> None:
+        """Open the ports, recover, serve. Raises StartError; what was opened is closed again by `stop`."""
+        options = self.options
+        log = self._log
+        log.info(*logs.starting_lines(options.streaming.cluster_id, self.server_id))
+        self._broker_log.info(*logs.broker_lines(self._broker.settings.info.server_name, self.server_id))
+        if self._broker_log.debug_enabled:
+            self._broker.on_debug = self._broker_log.debug
+        if options.monitoring.port is not None:
+            self._monitoring = MonitoringPort(options.broker.host, options.monitoring.port, self, log.error)
+            self._monitoring.open()
+        await self._broker.start(self._service.begin, self._service.end_turn)
+        self._broker_log.info(f"Listening for client connections on {options.broker.host}:{self.port}")
+        log.info("Recovering the state...")
+        await self._service.recover()
+        log.info(logs.recovery_line(len(self._service.core.state.channels)))
+        log.info(*logs.store_lines(self._store.name, options.limits))
+        log.warning(logs.acknowledgement_line(self._store.name))
+        self._service.listen()
+        if self._monitoring is not None:
+            self._broker_log.info(
+                f"Starting http monitor on {options.broker.host}:{self._monitoring.port}"
+            )
+            self._monitoring_task = asyncio.get_running_loop().create_task(self._monitoring.serve())
+        self._is_ready = True
+        log.info(logs.READY_LINE)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        # What is there now stays: the collector need not look at it again, nor ever walk the stored log for long.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 1000)
+
+    async def wait_failed(self) -> str:
+        """Wait until the server cannot go on; the reason."""
+        failed = self._service.failed
+        assert failed is not None, "start() comes before wait_failed()"
+        return await failed
+
+    async def stop(self) -> None:
+        """Answer what is under way, store what is decided, close everything. Twice is once."""
+        if self._state == "SHUTDOWN":
+            return
+        self._log.info("Shutting down.")
+        self._is_ready = False
+        self._state = "SHUTDOWN"
+        await self._broker.drain()
+        await self._service.stop()
+        await self._broker.stop()
+        if self._monitoring is not None:
+            if self._monitoring_task is None:
+                self._monitoring.close()
+            else:
+                self._monitoring.stop()
+                await self._monitoring_task
+
+    # What monitoring asks.
+
+    def is_ready(self) -> bool:
+        """Whether clients are served."""
+        return self._is_ready and not self._service.core.state.failure
+
+    def serverz(self) -> ServerState:
+        """The server in numbers."""
+        state = self._service.core.state
+        channels = list(state.channels.values())
+        statistics = state.statistics
+        return ServerState(
+            cluster_id=self.options.streaming.cluster_id,
+            server_id=self.server_id,
+            state=self._state,
+            now_ns=self._clock.wall_ns(),
+            start_time_ns=self._start_time_ns,
+            clients=len(state.clients.by_id),
+            subscriptions=sum(channel.subscription_count for channel in channels),
+            channels=len(channels),
+            total_messages=sum(channel.message_count for channel in channels),
+            total_bytes=sum(int(channel.stored_bytes) for channel in channels),
+            in_messages=int(statistics.in_messages),
+            in_bytes=int(statistics.in_bytes),
+            out_messages=int(statistics.out_messages),
+            out_bytes=int(statistics.out_bytes),
+        )
+
+
+def core_options(options: Options, instance: str) -> CoreOptions:
+    """The core's options out of the server's."""
+    streaming = options.streaming
+    limits = options.limits
+    core = CoreOptions(streaming.cluster_id, instance)
+    core.channels_max = limits.max_channels
+    core.channel_limits = ChannelLimits(
+        limits.max_messages,
+        limits.max_bytes,
+        limits.max_age_ns,
+        limits.max_subscriptions,
+        limits.max_inactivity_ns,
+    )
+    core.heartbeat_interval_ns = streaming.heartbeat_interval_ns
+    core.heartbeat_timeout_ns = streaming.heartbeat_timeout_ns
+    core.heartbeat_failures_max = streaming.heartbeat_fail_count
+    core.presence_grace_ns = streaming.presence_grace_ns
+    core.replace_durable = streaming.replace_durable
+    core.batch_messages_max = streaming.io_batch_size
+    return core
+
+
+def broker_settings(options: Options, server_id: str) -> BrokerSettings:
+    """The broker's settings out of the server's options."""
+    broker = options.broker
+    try:
+        server_name = broker.server_name or server_id
+        info = InfoDocument(
+            server_id=server_id,
+            server_name=server_name,
+            version=NATS_VERSION,
+            proto=1,
+            go=python_name(),
+            host=broker.host,
+            port=broker.port,
+            headers=True,
+            max_payload=broker.max_payload_bytes,
+        )
+    except ValueError as error:
+        raise StartError(f"the server's name cannot be told to clients: {error}") from None
+    limits = SessionLimits(
+        broker.max_control_line_bytes,
+        broker.max_payload_bytes,
+        broker.max_pending_bytes,
+        broker.ping_interval_ns,
+        broker.ping_max,
+    )
+    settings = BrokerSettings(broker.host, broker.port, info, limits)
+    settings.connections_max = broker.max_connections
+    settings.write_deadline_s = broker.write_deadline_ns / 1e9
+    return settings

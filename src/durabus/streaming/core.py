@@ -1,0 +1,245 @@
+"""The streaming core as one object: told what happened and at what time, it decides, and releases what is safe.
+
+    begin(now)  ->  requests, through the receivers  ->  end_turn()
+    the store:  on_durable / on_failed / on_page / on_seek
+    time:       next_deadline_ns(), then advance(now)
+"""
+
+from mypy_extensions import i64
+
+from durabus.broker.bus import Bus
+from durabus.streaming.delivery import Delivery
+from durabus.streaming.effects import Acks, Effect
+from durabus.streaming.handle_close import CloseHandler
+from durabus.streaming.handle_connect import ConnectHandler
+from durabus.streaming.handle_ping import PingHandler
+from durabus.streaming.handle_publish import PublishHandler
+from durabus.streaming.handle_subscribe import SubscribeHandler
+from durabus.streaming.handle_unsubscribe import UnsubscribeHandler
+from durabus.streaming.heartbeats import AnswerTaker, Heartbeats
+from durabus.streaming.leaving import Leaving
+from durabus.streaming.log_port import Log
+from durabus.streaming.options import CoreOptions
+from durabus.streaming.recovery import Recovery
+from durabus.streaming.retention import Retention
+from durabus.streaming.state import Pending, State
+from durabus.streaming.store_port import FATAL, Batch, Recovered, Store, StoreListener
+from durabus.streaming.timers import Timed
+
+__all__ = ["Core"]
+
+
+class _ProbeAnswers(AnswerTaker):
+    """Answers to questions that connecting clients caused."""
+
+    def __init__(self, connect: ConnectHandler) -> None:
+        self._connect = connect
+
+    def on_answer(self, token: int) -> bool:
+        return self._connect.on_answer(token)
+
+
+class _CursorTime(Timed):
+    """The moment when the store is told where everybody stands."""
+
+    def __init__(self, core: "Core") -> None:
+        super().__init__()
+        self._core = core
+
+    def on_time(self, now_ns: int) -> None:
+        self._core.save_cursors()
+
+
+class Core(StoreListener):
+    """Owner of the state and of everything that acts on it."""
+
+    def __init__(self, options: CoreOptions, bus: Bus, store: Store, log: Log) -> None:
+        """Put the parts together. Nothing happens before `restore`."""
+        state = State(options, bus, store, log)
+        self.state = state
+        self.delivery = Delivery(state)
+        self.heartbeats = Heartbeats(state, self.delivery)
+        self.leaving = Leaving(state, self.delivery, self.heartbeats)
+        self.retention = Retention(state, self.delivery)
+        self.connect = ConnectHandler(state, self.heartbeats, self.leaving)
+        self.subscribe = SubscribeHandler(state, self.delivery, self.leaving)
+        self.is_fatal = False
+        self.must_recover = False
+        self._cursor_time = _CursorTime(self)
+        state.channel_owner = self.retention
+        self.heartbeats.closer = self.leaving
+        self.heartbeats.taker = _ProbeAnswers(self.connect)
+
+    def restore(self, recovered: Recovered, epoch: int) -> None:
+        """Begin with what the store remembers, as the writer of `epoch`; raises StartError."""
+        state = self.state
+        state.epoch = epoch
+        state.batch.epoch = epoch
+        state.store.bind(self)
+        self.heartbeats.listen()
+        Recovery(state, self.delivery, self.heartbeats, self.retention).restore(recovered)
+        self.end_turn()
+
+    def listen(self) -> None:
+        """Take requests from now on."""
+        state = self.state
+        subjects = state.subjects
+        state.bus.subscribe(subjects.discover, self.connect)
+        state.bus.subscribe(subjects.pings, PingHandler(state, self.heartbeats))
+        state.bus.subscribe(subjects.publish_prefix + b".>", PublishHandler(state))
+        state.bus.subscribe(subjects.subscribe, self.subscribe)
+        state.bus.subscribe(subjects.unsubscribe, UnsubscribeHandler(state, self.leaving, True))
+        state.bus.subscribe(subjects.subscription_close, UnsubscribeHandler(state, self.leaving, False))
+        state.bus.subscribe(subjects.close, CloseHandler(state, self.leaving))
+
+    # Time.
+
+    def begin(self, now_ns: int, wall_ns: int) -> None:
+        """A turn begins: it is `now_ns` (monotonic) and `wall_ns` (since 1970)."""
+        self.state.begin(now_ns, wall_ns)
+
+    def advance(self, now_ns: int, wall_ns: int) -> None:
+        """Time has passed: do what is due, as a turn of its own."""
+        self.state.begin(now_ns, wall_ns)
+        self.state.timers.fire(now_ns)
+        self.end_turn()
+
+    def next_deadline_ns(self) -> int:
+        """When `advance` has something to do, in monotonic nanoseconds; 0 when it has not."""
+        return self.state.timers.next_ns()
+
+    # Batches.
+
+    def end_turn(self) -> None:
+        """Close the open batch, and send what can be sent. What that decides (floors, say) makes a batch of its own."""
+        state = self.state
+        while True:
+            if state.woken:
+                self.delivery.pump_woken()
+            if len(state.in_flight) >= state.store.batches_in_flight_max or not self._close_batch():
+                break
+        if state.dirty and self._cursor_time.deadline_ns == 0:
+            state.timers.set(self._cursor_time, state.now_ns + state.options.cursor_interval_ns)
+
+    def _close_batch(self) -> bool:
+        """Submit the open batch; False when nothing was decided."""
+        state = self.state
+        batch = state.batch
+        if state.failure:
+            # Nothing is decided until the store was recovered: whatever there is to say are refusals.
+            self._release_effects(state.effects)
+            state.effects = []
+            return False
+        for channel in state.open_channels:
+            run = channel.run
+            channel.run = None
+            if run is not None and not channel.is_deleted:
+                batch.runs.append(run)
+                self.retention.after_batch(channel)
+        effects = state.effects
+        if batch.is_empty() and not state.in_flight:
+            # Nothing to remember and nothing to wait for: refusals, pings.
+            state.effects = []
+            self._release_effects(effects)
+            return bool(effects)
+        if batch.is_empty() and not effects:
+            return False
+        state.in_flight.append(Pending(batch, effects, state.open_channels))
+        state.batch = Batch(batch.number + 1, state.epoch)
+        state.effects = []
+        state.open_channels = []
+        state.batch_messages = 0
+        state.store.submit(batch)
+        return True
+
+    def on_durable(self, number: int) -> None:
+        """A batch is safe: release what rests on it. The shell ends the turn after a call from outside of one."""
+        in_flight = self.state.in_flight
+        if in_flight and in_flight[0].batch.number == number:
+            self._release(in_flight[0])
+
+    def _release(self, pending: Pending) -> None:
+        state = self.state
+        state.in_flight.popleft()
+        index: i64 = 0
+        for channel in pending.channels:
+            channel.durable_last = pending.lasts[index]
+            index += 1
+            if channel.cohorts:
+                state.wake_channel(channel)
+            if channel.limits.bytes_max and channel.stored_bytes > channel.limits.bytes_max:
+                self.retention.after_durable(channel)
+        self._release_effects(pending.effects)
+
+    def _release_effects(self, effects: list[Effect]) -> None:
+        state = self.state
+        for effect in effects:
+            if state.woken and isinstance(effect, Acks):
+                # Subscribers see a message before its publisher sees the acknowledgement: docs/protocol.md §6.3.
+                self.delivery.pump_woken()
+            effect.release(state.bus)
+
+    def on_failed(self, number: int, outcome: int, text: str) -> None:
+        """A batch failed: nothing of it or after it was released, and all of it is answered with `text`."""
+        state = self.state
+        state.failure = text or "the store failed"
+        self.is_fatal = self.is_fatal or outcome == FATAL
+        self.must_recover = True
+        state.batch = Batch(number, state.epoch)
+        state.open_channels = []
+        refused = list(state.in_flight)
+        state.in_flight.clear()
+        for pending in refused:
+            for effect in pending.effects:
+                effect.refuse(state.bus, state.failure)
+        for effect in state.effects:
+            effect.refuse(state.bus, state.failure)
+        state.effects = []
+        state.log.error(f"batch {number} could not be stored, recovering: {state.failure}")
+
+    def on_page(self, request: int, bodies: list[bytes]) -> None:
+        """Messages that were asked for have come."""
+        if not self.delivery.on_page(request, bodies):
+            self.retention.on_page(request, bodies)
+
+    def on_seek(self, request: int, sequence: int) -> None:
+        """A position that was asked for has come."""
+        if not self.subscribe.on_seek(request, sequence):
+            self.retention.on_seek(request, sequence)
+
+    def save_cursors(self) -> None:
+        """Put the positions that changed into the open batch."""
+        state = self.state
+        dirty = state.dirty
+        state.dirty = []
+        for cohort in dirty:
+            cohort.is_dirty = False
+            if cohort.members or cohort.shadow is not None:
+                state.batch.cursors.extend(cohort.cursors())
+
+    def detach(self) -> None:
+        """Let go of the bus: another core takes over what the store remembers."""
+        state = self.state
+        subjects = state.subjects
+        for subject in (
+            subjects.discover,
+            subjects.pings,
+            subjects.publish_prefix + b".>",
+            subjects.subscribe,
+            subjects.unsubscribe,
+            subjects.subscription_close,
+            subjects.close,
+        ):
+            state.bus.unsubscribe(subject)
+        self.heartbeats.stop_listening()
+        for client in state.clients.by_id.values():
+            self.heartbeats.end(client)
+        for channel in state.channels.values():
+            for cohort in channel.cohorts:
+                for member in cohort.members:
+                    self.delivery.deactivate(member)
+
+    def finish(self) -> None:
+        """The last turn: everything decided goes to the store, positions too."""
+        self.save_cursors()
+        self.end_turn()

@@ -1,0 +1,489 @@
+"""Sending messages to subscriptions: first deliveries, acknowledgements, redeliveries (docs/protocol.md §8 and §9).
+
+The rule that nothing may break: if a message can be delivered and the window is open, it is sent. So everything that
+could open a way (a message became durable, an acknowledgement came, a member joined or came back) wakes the cohort, and
+every woken cohort is looked at before the turn ends.
+"""
+
+from typing import Final, cast
+
+from mypy_extensions import i64
+
+from durabus.broker.bus import Receiver
+from durabus.streaming.channel import Channel
+from durabus.streaming.clients import Client
+from durabus.streaming.cohort import Cohort, Member, MemberOwner
+from durabus.streaming.options import MILLISECOND_NS
+from durabus.streaming.state import State, text
+from durabus.streaming.window import Flight
+from durabus.wire.operations import Publish
+from durabus.wire.stan_messages import decode_ack
+from durabus.wire.varint import DecodeError, uint_field, varint
+
+__all__ = ["Delivery"]
+
+_PAGE_BYTES_MAX: Final = 1024 * 1024
+_TOGETHER_NS: Final = 15 * MILLISECOND_NS
+"""Redeliveries that are due this soon go out together: docs/protocol.md §8.3."""
+_REDELIVERED_FIELD: Final = b"\x30\x01"
+
+
+class _AckReceiver(Receiver):
+    """The ack inbox of one subscription."""
+
+    def __init__(self, delivery: "Delivery", member: Member) -> None:
+        name = member.cohort.channel_name
+        self._delivery = delivery
+        self._member = member
+        self._prefix = b"\x0a" + varint(len(name)) + name + b"\x10"
+        self._prefix_bytes: i64 = len(self._prefix)
+
+    def on_publish(self, publish: Publish) -> None:
+        """Take a run of acknowledgements; the usual form is read in place, any other by the decoder."""
+        cohort = self._member.cohort
+        prefix_bytes: i64 = self._prefix_bytes
+        done = False
+        for payload in publish.payloads:
+            end: i64 = len(payload)
+            sequence: i64 = -1
+            if end > prefix_bytes and end < prefix_bytes + 9 and payload[:prefix_bytes] == self._prefix:
+                at: i64 = prefix_bytes
+                shift: i64 = 0
+                sequence = 0
+                group: i64 = 128
+                while at < end:
+                    group = payload[at]
+                    sequence |= (group & 127) << shift
+                    shift += 7
+                    at += 1
+                    if group < 128:
+                        break
+                if at != end or group > 127:
+                    sequence = -1
+            if sequence < 0:
+                sequence = self._delivery.decode_ack(payload, cohort)
+                if sequence <= 0:
+                    continue
+            if cohort.window.take(sequence) is not None:
+                done = True
+                if cohort.redelivered:
+                    cohort.redelivered.pop(int(sequence), None)
+        if done:
+            self._delivery.on_acknowledged(cohort)
+
+
+class Delivery(MemberOwner):
+    """Sends what can be sent, and nothing twice that was acknowledged."""
+
+    def __init__(self, state: State) -> None:
+        """Work on `state`."""
+        self._state = state
+        self._page_reads: dict[int, Cohort] = {}
+        self._again_reads: dict[int, tuple[Member, int]] = {}
+
+    # Members come and go.
+
+    def activate(self, member: Member) -> None:
+        """Listen on the member's ack inbox. Comes before the response that tells the client of it."""
+        self._state.bus.subscribe(member.record.ack_inbox, _AckReceiver(self, member))
+        member.on_inbox(self._state.bus.watch(member.inbox, member.inbox_watcher))
+
+    def start(self, member: Member) -> None:
+        """From now on, messages may be sent to `member`: its response is on its way."""
+        if member.client is None or member.is_ended:
+            return
+        member.is_active = True
+        self._state.wake(member.cohort)
+        if member.cohort.is_queue:
+            self.move_from_absent(member.cohort)
+
+    def deactivate(self, member: Member) -> None:
+        """Send nothing more to `member`, and take nothing more from it."""
+        member.is_active = False
+        self._state.timers.cancel(member)
+        self._state.bus.unsubscribe(member.record.ack_inbox)
+        self._state.bus.unwatch(member.inbox, member.inbox_watcher)
+
+    # Acknowledgements.
+
+    def decode_ack(self, payload: bytes, cohort: Cohort) -> i64:
+        """The sequence of an Ack in an unusual form; 0 when it is none, or none for this channel."""
+        try:
+            ack = decode_ack(payload)
+        except DecodeError as error:
+            self._state.log.error(f"Error decoding ack: {error}")
+            return 0
+        if ack.subject != cohort.channel_name:
+            self._state.log.error(
+                f"Unable to process ack seq={ack.sequence}, channel {text(ack.subject)} not found"
+            )
+            return 0
+        return ack.sequence if ack.sequence < 1 << 62 else 0
+
+    def on_acknowledged(self, cohort: Cohort) -> None:
+        """Something in `cohort` was acknowledged: there may be room for more."""
+        self._state.touch(cohort)
+        self._state.wake(cohort)
+
+    # First deliveries.
+
+    def pump_woken(self) -> None:
+        """Send everything that can be sent to whoever was woken."""
+        while self._state.woken:
+            woken = self._state.woken
+            self._state.woken = []
+            for cohort in woken:
+                cohort.is_woken = False
+                self._pump(cohort)
+
+    def _pump(self, cohort: Cohort) -> None:
+        channel = self._state.channels_by_id.get(cohort.channel_id)
+        if channel is None or not cohort.members or cohort.page_request or cohort.on_hold:
+            return
+        while True:
+            following: i64 = cohort.last_sent + 1
+            if following < channel.first:
+                following = channel.first
+            available: i64 = channel.durable_last - following + 1
+            if available <= 0:
+                return
+            room = self._room(cohort)
+            if room <= 0:
+                return
+            count: i64 = min(room, available)
+            bodies = self._state.store.read_now(channel.channel_id, int(following), int(count), _PAGE_BYTES_MAX)
+            if bodies is None:
+                request = self._state.next_request()
+                cohort.page_request = request
+                self._page_reads[request] = cohort
+                self._state.store.read(request, channel.channel_id, int(following), int(count), _PAGE_BYTES_MAX)
+                return
+            if not bodies:
+                return
+            self._send_new(cohort, following, bodies)
+
+    def on_page(self, request: int, bodies: list[bytes]) -> bool:
+        """Messages that were not at hand have come; whether the request was one of ours."""
+        again = self._again_reads.pop(request, None)
+        if again is not None:
+            self._on_again(again[0], again[1], bodies)
+            return True
+        cohort = self._page_reads.pop(request, None)
+        if cohort is None:
+            return False
+        if cohort.page_request != request:
+            return True
+        cohort.page_request = 0
+        channel = self._state.channels_by_id.get(cohort.channel_id)
+        if channel is None or not bodies:
+            return True
+        # What was asked for is what is sent: limits may have moved the floor, members may have gone meanwhile.
+        following: i64 = max(cohort.last_sent + 1, channel.first)
+        asked: i64 = sequence_of(bodies[0])
+        skip: i64 = following - asked
+        room: i64 = self._room(cohort)
+        if skip >= 0 and skip < len(bodies) and room > 0:
+            self._send_new(cohort, following, bodies[skip : skip + room])
+        self._state.wake(cohort)
+        return True
+
+    def _room(self, cohort: Cohort) -> i64:
+        """How many new messages may be sent now, at least to one member."""
+        room: i64 = 0
+        for member in cohort.members:
+            left: i64 = member.max_in_flight - member.pending
+            if left > 0 and member.is_reachable():
+                room += left
+        return room
+
+    def _send_new(self, cohort: Cohort, first: i64, bodies: list[bytes]) -> None:
+        if cohort.is_queue and len(cohort.members) > 1:
+            self._spread_new(cohort, first, bodies)
+            return
+        member = cohort.members[0]
+        count: i64 = len(bodies)
+        flight = Flight(member, first, self._state.now_ns + member.ack_wait_ns)
+        member.add_flight(flight)
+        cohort.window.add_run(first, count, flight)
+        cohort.last_sent = first + count - 1
+        self._publish(member, bodies)
+        self._sent(cohort, member, flight)
+
+    def _spread_new(self, cohort: Cohort, first: i64, bodies: list[bytes]) -> None:
+        """Give each message to the member that is best at that moment, then send each member's share in one go."""
+        shares: dict[Member, list[bytes]] = {}
+        flights: dict[Member, Flight] = {}
+        sequence: i64 = first
+        for body in bodies:
+            member = _best_member(cohort)
+            if member is None:
+                break
+            flight = flights.get(member)
+            if flight is None:
+                flight = Flight(member, sequence, self._state.now_ns + member.ack_wait_ns)
+                member.add_flight(flight)
+                flights[member] = flight
+                shares[member] = [body]
+            else:
+                shares[member].append(body)
+            cohort.window.add(sequence, flight)
+            cohort.last_sent = sequence
+            sequence += 1
+        for member, share in shares.items():
+            self._publish(member, share)
+            self._sent(cohort, member, flights[member])
+
+    def _publish(self, member: Member, bodies: list[bytes]) -> None:
+        statistics = self._state.statistics
+        statistics.out_messages += len(bodies)
+        total: i64 = 0
+        for body in bodies:
+            total += len(body)
+        statistics.out_bytes += total
+        self._state.bus.publish_run(member.inbox, b"", bodies)
+
+    def _sent(self, cohort: Cohort, member: Member, flight: Flight) -> None:
+        self._state.touch(cohort)
+        if member.deadline_ns == 0 and self._state.options.redelivery_on:
+            self._state.timers.set(member, flight.deadline_ns)
+
+    # Redeliveries.
+
+    def on_member_time(self, member: Member, now_ns: int) -> None:
+        """Send again what is due, and ask to be told of what is due next."""
+        client = member.client
+        if not member.is_active or client is None:
+            return
+        if _can_redeliver(member, client):
+            due = [
+                flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + _TOGETHER_NS
+            ]
+            due.sort(key=_deadline)
+            for flight in due:
+                self._redeliver(member, flight, now_ns)
+            self._arm(member)
+        elif member.pending:
+            # Nobody there, or its heartbeats fail: look again later. Coming back also looks at once.
+            self._state.timers.set(member, now_ns + member.ack_wait_ns)
+
+    def _arm(self, member: Member) -> None:
+        """Set the member's deadline to that of what is due first."""
+        earliest = 0
+        for flight in member.flights:
+            if flight.remaining and (earliest == 0 or flight.deadline_ns < earliest):
+                earliest = flight.deadline_ns
+        if earliest and member.is_active and self._state.options.redelivery_on:
+            self._state.timers.set(member, earliest)
+        else:
+            self._state.timers.cancel(member)
+
+    def _redeliver(self, member: Member, flight: Flight, now_ns: int) -> None:
+        """Send again what is left of `flight`: to the same member, in a group to whoever is best now."""
+        cohort = member.cohort
+        sequences: list[int] = []
+        sequence: i64 = flight.first
+        while sequence <= flight.last:
+            if cohort.window.at(sequence) is flight:
+                sequences.append(int(sequence))
+            sequence += 1
+        _postpone(flight, member, now_ns)
+        if not cohort.is_queue or len(cohort.members) == 1:
+            self._send_again(member, sequences)
+            return
+        shares: dict[Member, list[int]] = {}
+        for number in sequences:
+            best = _best_for_redelivery(cohort) or member
+            shares.setdefault(best, []).append(number)
+            if best is not member:
+                self._hand_over(cohort, number, best, now_ns + best.ack_wait_ns)
+        for best, share in shares.items():
+            self._send_again(best, share)
+            if best is not member:
+                self._arm(best)
+
+    def _hand_over(self, cohort: Cohort, sequence: int, member: Member, deadline_ns: int) -> None:
+        """Let `member` hold what another one held."""
+        if cohort.window.take(sequence) is None:
+            return
+        flights = member.flights
+        last = flights[len(flights) - 1] if flights else None
+        if last is None or last.deadline_ns != deadline_ns or last.last > sequence:
+            last = Flight(member, sequence, deadline_ns)
+            member.add_flight(last)
+        cohort.window.put(sequence, last)
+
+    def _send_again(self, member: Member, sequences: list[int]) -> None:
+        """Send messages with the redelivered flag and their count; what limits have removed counts as acknowledged."""
+        cohort = member.cohort
+        channel = self._state.channels_by_id.get(cohort.channel_id)
+        if channel is None:
+            return
+        bodies: list[bytes] = []
+        for sequence in sequences:
+            if sequence < channel.first:
+                cohort.window.take(sequence)
+                cohort.redelivered.pop(sequence, None)
+                self.on_acknowledged(cohort)
+                continue
+            found = self._state.store.read_now(channel.channel_id, sequence, 1, _PAGE_BYTES_MAX)
+            if found is None:
+                self._read_again(member, sequence, channel)
+            elif found:
+                bodies.append(self._marked(cohort, sequence, found[0]))
+        if bodies:
+            self._publish(member, bodies)
+
+    def _marked(self, cohort: Cohort, sequence: int, body: bytes) -> bytes:
+        """`body` as a redelivery: one more than last time; the count skips zero when it wraps."""
+        count = (cohort.redelivered.get(sequence, 0) + 1) & 0xFFFFFFFF or 1
+        cohort.redelivered[sequence] = count
+        return body + _REDELIVERED_FIELD + uint_field(7, count)
+
+    def _read_again(self, member: Member, sequence: int, channel: Channel) -> None:
+        """A message to be redelivered is not at hand: send it when it comes."""
+        request = self._state.next_request()
+        self._again_reads[request] = (member, sequence)
+        self._state.store.read(request, channel.channel_id, sequence, 1, _PAGE_BYTES_MAX)
+
+    def _on_again(self, member: Member, sequence: int, bodies: list[bytes]) -> None:
+        flight = member.cohort.window.at(sequence)
+        if bodies and flight is not None and flight.holder is member and member.is_reachable():
+            self._publish(member, [self._marked(member.cohort, sequence, bodies[0])])
+
+    # Whom messages are with changes.
+
+    def resend_pending(self, cohort: Cohort, member: Member) -> None:
+        """A durable was resumed by `member`: everything that is pending goes out again, before anything new."""
+        held = [number for number in cohort.window.sequences() if _holder(cohort, number) is member]
+        for flight in member.flights:
+            _postpone(flight, member, self._state.now_ns)
+        self._send_again(member, held)
+        self._arm(member)
+        cohort.on_hold = False
+        self._state.wake(cohort)
+
+    def move_pending(self, cohort: Cohort, leaving: Member, targets: list[Member]) -> None:
+        """Spread what `leaving` holds over `targets`, in the order in which it is due, and send it again at once."""
+        if not targets or leaving.pending == 0:
+            return
+        turn = 0
+        shares: dict[Member, list[int]] = {}
+        flights = [flight for flight in leaving.flights if flight.remaining]
+        flights.sort(key=_deadline)
+        for flight in flights:
+            for number in range(int(flight.first), int(flight.last) + 1):
+                if cohort.window.at(number) is flight:
+                    target = targets[turn % len(targets)]
+                    turn += 1
+                    wait_ns = target.ack_wait_ns if target.is_reachable() else 0
+                    self._hand_over(cohort, number, target, self._state.now_ns + wait_ns)
+                    shares.setdefault(target, []).append(number)
+        for target, share in shares.items():
+            if target.is_reachable():
+                self._send_again(target, share)
+            self._arm(target)
+        self._state.touch(cohort)
+        self._state.wake(cohort)
+
+    def move_from_absent(self, cohort: Cohort) -> None:
+        """Move what members hold that have been away for longer than granted to members that are there."""
+        targets = [member for member in cohort.members if member.is_reachable()]
+        for member in cohort.members:
+            client = member.client
+            if client is not None and client.is_absent and client.grace_is_over and member.pending:
+                self.move_pending(cohort, member, targets)
+
+    def on_member_interest(self, member: Member) -> None:
+        """A member's inbox is listened to again, or no longer."""
+        if member.is_reachable():
+            self.come_back(member)
+
+    def come_back(self, member: Member) -> None:
+        """A member is reachable again: what is overdue goes out now, and so does what is new."""
+        if member.is_active and member.pending:
+            self._arm(member)
+        self._state.wake(member.cohort)
+        if member.cohort.is_queue:
+            self.move_from_absent(member.cohort)
+
+
+def sequence_of(body: bytes) -> i64:
+    """The sequence in a stored body: its first field."""
+    at: i64 = 1
+    shift: i64 = 0
+    sequence: i64 = 0
+    while True:
+        group: i64 = body[at]
+        sequence |= (group & 127) << shift
+        if group < 128:
+            return sequence
+        shift += 7
+        at += 1
+
+
+def _deadline(flight: Flight) -> int:
+    return flight.deadline_ns
+
+
+def _holder(cohort: Cohort, sequence: int) -> Member | None:
+    flight = cohort.window.at(sequence)
+    return cast(Member, flight.holder) if flight is not None else None
+
+
+def _best_member(cohort: Cohort) -> Member | None:
+    """Who gets the next new message: docs/protocol.md §9.2. None when nobody may."""
+    members = cohort.members
+    best: Member | None = None
+    best_index = 0
+    index = 0
+    for member in members:
+        client = member.client
+        if member.pending < member.max_in_flight and client is not None and client.failed_heartbeats == 0:
+            if (best is None or member.pending < best.pending) and member.is_reachable():
+                best = member
+                best_index = index
+        index += 1
+    if best is None:
+        # Everybody stalls or fails its heartbeats: the first that may still be sent something gets it.
+        for member in members:
+            if member.pending < member.max_in_flight and member.is_reachable():
+                return member
+        return None
+    if best_index == 0:
+        members.append(members.pop(0))
+    return best
+
+
+def _best_for_redelivery(cohort: Cohort) -> Member | None:
+    """Who gets a message again: whoever has least in flight, rather one that is not full; None when nobody is there."""
+    best: Member | None = None
+    best_is_full = True
+    for member in cohort.members:
+        client = member.client
+        if client is None or not member.is_reachable():
+            continue
+        is_full = member.is_stalled() or client.failed_heartbeats > 0
+        if best is None or (best_is_full and not is_full):
+            best = member
+            best_is_full = is_full
+        elif is_full == best_is_full and member.pending < best.pending:
+            best = member
+    if best is not None and best is cohort.members[0]:
+        cohort.members.append(cohort.members.pop(0))
+    return best
+
+
+def _can_redeliver(member: Member, client: Client) -> bool:
+    """Whether there is anybody to redeliver to: a group has others, and does not mind failed heartbeats."""
+    if not member.cohort.is_queue:
+        return member.is_reachable() and client.failed_heartbeats == 0
+    for other in member.cohort.members:
+        if other.is_reachable():
+            return True
+    return False
+
+
+def _postpone(flight: Flight, member: Member, now_ns: int) -> None:
+    """Set the next time `flight` is due: one AckWait after the last one (docs/protocol.md §8.3), never in the past."""
+    following_ns = flight.deadline_ns + member.ack_wait_ns
+    flight.deadline_ns = following_ns if following_ns > now_ns else now_ns + member.ack_wait_ns

@@ -1,0 +1,151 @@
+"""Connecting: a client registers, or takes the place of one with its ID that is gone (docs/protocol.md §5.1, §5.2)."""
+
+import re
+from typing import Final
+
+from durabus.broker.bus import Receiver
+from durabus.streaming.clients import Client
+from durabus.streaming.heartbeats import Heartbeats
+from durabus.streaming.leaving import Leaving
+from durabus.streaming.records import ClientRecord, encode_client
+from durabus.streaming.state import State, text
+from durabus.streaming.store_port import KIND_CLIENT
+from durabus.streaming.timers import Timed
+from durabus.wire.operations import Publish
+from durabus.wire.stan_messages import (
+    ConnectRequest,
+    decode_connect_request,
+    encode_connect_response,
+    encode_error_response,
+)
+from durabus.wire.varint import DecodeError
+
+__all__ = ["ConnectHandler"]
+
+INVALID_CONNECT: Final = "stan: invalid connection request"
+INVALID_CLIENT_ID: Final = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed"
+ALREADY_REGISTERED: Final = "stan: clientID already registered"
+_ERROR_FIELD: Final = 5
+_CLIENT_ID: Final = re.compile(rb"[a-zA-Z0-9_-]+\Z")
+
+
+class _Probe(Timed):
+    """A question to a client whose ID another one wants: are you there? It has half a second."""
+
+    def __init__(self, handler: "ConnectHandler", old: Client, request: ConnectRequest, reply: bytes) -> None:
+        super().__init__()
+        self.handler = handler
+        self.old = old
+        self.request = request
+        self.reply = reply
+        self.token = 0
+
+    def on_time(self, now_ns: int) -> None:
+        self.handler.on_probe_unanswered(self)
+
+
+class ConnectHandler(Receiver):
+    """Takes ConnectRequests."""
+
+    def __init__(self, state: State, heartbeats: Heartbeats, leaving: Leaving) -> None:
+        """Work on `state`."""
+        self._state = state
+        self._heartbeats = heartbeats
+        self._leaving = leaving
+        self._probes: dict[bytes, _Probe] = {}
+        self._probes_by_token: dict[int, _Probe] = {}
+
+    def on_publish(self, publish: Publish) -> None:
+        """Decide a run of connect requests."""
+        for payload in publish.payloads:
+            self._handle(payload, publish.reply)
+
+    def _handle(self, payload: bytes, reply: bytes) -> None:
+        try:
+            request = decode_connect_request(payload)
+        except DecodeError:
+            self._refuse(reply, INVALID_CONNECT)
+            return
+        if not request.heartbeat_inbox:
+            self._refuse(reply, INVALID_CONNECT)
+        elif not _CLIENT_ID.match(request.client_id):
+            self._refuse(reply, INVALID_CLIENT_ID)
+        elif self._state.failure:
+            self._refuse(reply, self._state.failure)
+        elif request.client_id in self._probes:
+            self._refuse(reply, ALREADY_REGISTERED)
+        else:
+            old = self._state.clients.by_id.get(request.client_id)
+            if old is None:
+                self._register(request, reply)
+            elif old.is_absent or not self._ask(old, request, reply):
+                self._replace(old, request, reply)
+
+    def _ask(self, old: Client, request: ConnectRequest, reply: bytes) -> bool:
+        """Ask the client that has the ID whether it is there; False when its inbox has no listener at all."""
+        probe = _Probe(self, old, request, reply)
+        probe.token = self._state.next_request()
+        # Remembered before it is sent: in this process the answer may be here before the call returns.
+        self._probes[request.client_id] = probe
+        self._probes_by_token[probe.token] = probe
+        self._state.timers.set(probe, self._state.now_ns + self._state.options.duplicate_probe_timeout_ns)
+        if self._state.bus.publish(old.record.heartbeat_inbox, self._heartbeats.reply_subject(probe.token), b""):
+            return True
+        self._forget(probe)
+        return False
+
+    def on_answer(self, token: int) -> bool:
+        """The old client is there: the new one is refused. Whether `token` was one of our questions."""
+        probe = self._probes_by_token.get(token)
+        if probe is None:
+            return False
+        self._forget(probe)
+        self._refuse(probe.reply, ALREADY_REGISTERED)
+        return True
+
+    def on_probe_unanswered(self, probe: _Probe) -> None:
+        """The old client had its time."""
+        self._forget(probe)
+        if probe.old.is_registered:
+            self._replace(probe.old, probe.request, probe.reply)
+        elif probe.request.client_id in self._state.clients.by_id:
+            self._refuse(probe.reply, ALREADY_REGISTERED)
+        else:
+            self._register(probe.request, probe.reply)
+
+    def _forget(self, probe: _Probe) -> None:
+        self._state.timers.cancel(probe)
+        self._probes.pop(probe.request.client_id, None)
+        self._probes_by_token.pop(probe.token, None)
+
+    def _replace(self, old: Client, request: ConnectRequest, reply: bytes) -> None:
+        self._state.log.debug(f"[Client:{text(old.client_id)}] Replaced by a new connection")
+        self._leaving.close_client(old)
+        self._register(request, reply)
+
+    def _register(self, request: ConnectRequest, reply: bytes) -> None:
+        state = self._state
+        record = ClientRecord(request.client_id, request.heartbeat_inbox, request.connection_id, request.protocol)
+        record.ping_interval_s = request.ping_interval_s
+        record.ping_out_max = request.ping_out_max
+        state.batch.state.append((KIND_CLIENT, request.client_id, encode_client(record)))
+        client = Client(record, self._heartbeats)
+        state.clients.add(client)
+        self._heartbeats.begin(client)
+        subjects = state.subjects
+        response = encode_connect_response(
+            [
+                subjects.publish_prefix,
+                subjects.subscribe,
+                subjects.unsubscribe,
+                subjects.close,
+                subjects.subscription_close,
+            ],
+            subjects.pings,
+            request,
+        )
+        state.reply(reply, response, _ERROR_FIELD)
+        state.log.debug(f"[Client:{text(client.client_id)}] Connected (Inbox={text(record.heartbeat_inbox)})")
+
+    def _refuse(self, reply: bytes, error: str) -> None:
+        self._state.reply(reply, encode_error_response(_ERROR_FIELD, error), 0)

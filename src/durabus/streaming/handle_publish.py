@@ -1,0 +1,103 @@
+"""Publishing: a message is decoded, checked, numbered and put into the open batch (docs/protocol.md §6).
+
+The hot path of the whole server. Per message: one look at its fields, the stored body, the GUID for the
+acknowledgement, and two list appends; everything else is per run or per batch.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from durabus.broker.bus import Receiver
+from durabus.streaming.channel import Channel
+from durabus.streaming.clients import Client
+from durabus.streaming.effects import Acks
+from durabus.streaming.state import ChannelRefusedError, State
+from durabus.wire.operations import Publish
+from durabus.wire.publish_request import PublishRequest
+from durabus.wire.stan_messages import encode_publish_ack, is_control_message
+from durabus.wire.subjects import is_channel_name
+
+__all__ = ["PublishHandler"]
+
+INVALID_PUBLISH: Final = "stan: invalid publish request"
+
+
+class PublishHandler(Receiver):
+    """Takes what is published below the cluster's publish prefix."""
+
+    def __init__(self, state: State) -> None:
+        """Work on `state`."""
+        self._state = state
+        self._request = PublishRequest()
+        self._message_bytes_max: i64 = state.store.message_bytes_max
+        self._client: Client | None = None  # who published last
+        self._channel: Channel | None = None  # and where
+
+    def on_publish(self, publish: Publish) -> None:
+        """Decide a run of publish requests."""
+        state = self._state
+        request = self._request
+        state.statistics.in_messages += len(publish.payloads)
+        acks = Acks(publish.reply)
+        guid_fields = acks.guid_fields
+        channel = self._channel
+        client = self._client
+        decided: i64 = 0
+        received_bytes: i64 = 0
+        for payload in publish.payloads:
+            received_bytes += len(payload)
+            if not request.decode(payload):
+                # What servers say to each other comes on the same subject, and gets no answer.
+                if not is_control_message(payload):
+                    self._refuse(publish.reply, INVALID_PUBLISH)
+                continue
+            if state.failure or len(payload) > self._message_bytes_max:
+                self._refuse(publish.reply, state.failure or "message too large for this store")
+                continue
+            connection_id = request.connection_id
+            if client is None or not client.is_registered or not connection_id or client.connection_id != connection_id:
+                client = state.clients.sender(
+                    payload[request.client_id_start : request.client_id_end], connection_id
+                )
+                self._client = client
+            if client is None or not request.guid_field:
+                self._refuse(publish.reply, INVALID_PUBLISH)
+                continue
+            if channel is None or channel.is_deleted or channel.name != request.subject:
+                channel = self._channel_of(request.subject, publish.reply)
+                self._channel = channel
+                if channel is None:
+                    continue
+            run = channel.run
+            if run is None or channel.run_wall_ns != state.wall_ns:
+                if run is None:
+                    state.open_channels.append(channel)
+                run = channel.begin_run(state.wall_ns)
+            body = channel.builder.build(channel.last + 1, payload, request, channel.last_timestamp_ns)
+            channel.append(run, body)
+            guid_fields.append(request.guid_field)
+            decided += 1
+        state.statistics.in_bytes += received_bytes
+        if decided:
+            state.batch_messages += decided
+            state.effects.append(acks)
+
+    def _channel_of(self, name: bytes, reply: bytes) -> Channel | None:
+        """The channel to store in, or None after the publisher was told why not."""
+        if not is_channel_name(name):
+            self._refuse(reply, INVALID_PUBLISH)
+            return None
+        try:
+            return self._state.open_channel(name)
+        except ChannelRefusedError as error:
+            self._refuse(reply, str(error))
+            return None
+
+    def _refuse(self, reply: bytes, error: str) -> None:
+        """Answer the request that was just decoded with an error, in its turn."""
+        field = self._request.guid_field
+        start = 0
+        while start < len(field) and field[start] > 127:
+            start += 1
+        self._state.reply(reply, encode_publish_ack(field[start + 1 :], error), 0)

@@ -1,0 +1,276 @@
+"""Subscribing: validation in the original's order, start positions, durables and groups (docs/protocol.md §7)."""
+
+from typing import Final
+
+from durabus.broker.bus import Bus, Receiver
+from durabus.streaming.channel import Channel
+from durabus.streaming.clients import Client
+from durabus.streaming.cohort import Cohort, Member
+from durabus.streaming.delivery import Delivery
+from durabus.streaming.effects import Effect
+from durabus.streaming.leaving import Leaving
+from durabus.streaming.records import SubscriptionRecord, encode_subscription
+from durabus.streaming.state import ChannelRefusedError, State, text
+from durabus.streaming.store_port import KIND_SUBSCRIPTION
+from durabus.wire.operations import Publish
+from durabus.wire.stan_messages import (
+    START_FIRST,
+    START_LAST_RECEIVED,
+    START_NEW_ONLY,
+    START_SEQUENCE,
+    START_TIME_DELTA,
+    SubscriptionRequest,
+    decode_subscription_request,
+    encode_subscription_response,
+)
+from durabus.wire.subjects import is_channel_name
+from durabus.wire.varint import DecodeError
+
+__all__ = ["SubscribeHandler", "cohort_key"]
+
+_ERROR_FIELD: Final = 3
+
+
+class RefusedError(Exception):
+    """The subscription is refused; the text is what the client is told."""
+
+
+class _Subscribed(Effect):
+    """The response to a successful request, and after it the first messages, in this order."""
+
+    def __init__(self, delivery: Delivery, member: Member, reply: bytes, is_resumed: bool) -> None:
+        self._delivery = delivery
+        self._member = member
+        self._reply = reply
+        self._is_resumed = is_resumed
+
+    def release(self, bus: Bus) -> None:
+        member = self._member
+        if member.is_ended:
+            return
+        self._delivery.activate(member)
+        if self._reply:
+            bus.publish(self._reply, b"", encode_subscription_response(member.record.ack_inbox, ""))
+        self._delivery.start(member)
+        if self._is_resumed:
+            self._delivery.resend_pending(member.cohort, member)
+
+    def refuse(self, bus: Bus, text: str) -> None:
+        if self._reply:
+            bus.publish(self._reply, b"", encode_subscription_response(b"", text))
+
+
+class _Seek:
+    """A subscription whose start is being looked for by time."""
+
+    def __init__(self, request: SubscriptionRequest, reply: bytes, channel: Channel, client: Client) -> None:
+        self.request = request
+        self.reply = reply
+        self.channel = channel
+        self.client = client
+
+
+def cohort_key(record: SubscriptionRecord) -> bytes:
+    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.3."""
+    if record.queue_group:
+        return (b"durable group\0" if record.is_durable else b"group\0") + record.queue_group
+    if record.durable_name:
+        return b"durable\0" + record.client_id + b"\0" + record.durable_name
+    return b""
+
+
+class SubscribeHandler(Receiver):
+    """Takes SubscriptionRequests."""
+
+    def __init__(self, state: State, delivery: Delivery, leaving: Leaving) -> None:
+        """Work on `state`."""
+        self._state = state
+        self._delivery = delivery
+        self._leaving = leaving
+        self._seeks: dict[int, _Seek] = {}
+
+    def on_publish(self, publish: Publish) -> None:
+        """Decide a run of subscription requests."""
+        for payload in publish.payloads:
+            try:
+                self._handle(payload, publish.reply)
+            except (RefusedError, ChannelRefusedError) as error:
+                self._state.reply(publish.reply, encode_subscription_response(b"", str(error)), 0)
+
+    def _handle(self, payload: bytes, reply: bytes) -> None:
+        request = _validated(payload)
+        state = self._state
+        client = state.clients.by_id.get(request.client_id)
+        if client is None:
+            raise RefusedError("stan: unknown clientID")
+        if state.failure:
+            raise RefusedError(state.failure)
+        channel = state.open_channel(request.subject)
+        record = _record(request)
+        cohort = channel.by_key.get(cohort_key(record))
+        if cohort is not None and not cohort.is_queue and cohort.members:
+            if not state.options.replace_durable:
+                raise RefusedError("stan: duplicate durable registration")
+            self._leaving.end(channel, cohort.members[0], False)
+        if cohort is not None:
+            self._join(channel, cohort, client, record, request, reply)
+            return
+        self._check_room(channel)
+        if request.start_position == START_TIME_DELTA and request.start_time_delta_ns > 0 and channel.last:
+            number = state.next_request()
+            self._seeks[number] = _Seek(request, reply, channel, client)
+            state.store.seek(number, channel.channel_id, state.wall_ns - request.start_time_delta_ns)
+            return
+        self._create(channel, client, request, reply, _start(channel, request) - 1)
+
+    def on_seek(self, number: int, sequence: int) -> bool:
+        """The start of a subscription was found; whether the search was one of ours."""
+        seek = self._seeks.pop(number, None)
+        if seek is None:
+            return False
+        try:
+            if not seek.client.is_registered:
+                raise RefusedError("stan: unknown clientID")
+            if seek.channel.is_deleted:
+                raise RefusedError("stan: channel is being deleted")
+            cohort = seek.channel.by_key.get(cohort_key(_record(seek.request)))
+            if cohort is None:
+                start = sequence if sequence else int(seek.channel.durable_last + 1)
+                self._create(seek.channel, seek.client, seek.request, seek.reply, max(start, 1) - 1)
+            elif cohort.is_queue or not cohort.members:
+                self._join(seek.channel, cohort, seek.client, _record(seek.request), seek.request, seek.reply)
+            else:
+                raise RefusedError("stan: duplicate durable registration")
+        except RefusedError as error:
+            self._state.reply(seek.reply, encode_subscription_response(b"", str(error)), 0)
+        return True
+
+    def _check_room(self, channel: Channel) -> None:
+        if channel.limits.subscriptions_max and channel.subscription_count >= channel.limits.subscriptions_max:
+            raise RefusedError("too many subscriptions per channel")
+
+    def _create(
+        self, channel: Channel, client: Client, request: SubscriptionRequest, reply: bytes, last_sent: int
+    ) -> None:
+        """A new position in the channel, with its first member."""
+        record = _record(request)
+        key = cohort_key(record)
+        cohort = Cohort(channel.channel_id, channel.name, key, bool(record.queue_group), record.is_durable)
+        cohort.last_sent = last_sent
+        channel.cohorts.append(cohort)
+        if key:
+            channel.by_key[key] = cohort
+        self._add(cohort, client, self._number(record), reply, False)
+
+    def _join(
+        self,
+        channel: Channel,
+        cohort: Cohort,
+        client: Client,
+        record: SubscriptionRecord,
+        request: SubscriptionRequest,
+        reply: bytes,
+    ) -> None:
+        """A position that exists: a durable that comes back, or one more member. Start positions do not count here."""
+        shadow = cohort.shadow
+        if shadow is None:
+            self._check_room(channel)
+            self._add(cohort, client, self._number(record), reply, False)
+            return
+        resumed = shadow.record
+        resumed.take(request)
+        resumed.is_closed = False
+        member = self._add(cohort, client, resumed, reply, True)
+        member.flights = shadow.flights
+        member.pending = shadow.pending
+        for flight in member.flights:
+            flight.holder = member
+        cohort.shadow = None
+        cohort.on_hold = True
+
+    def _number(self, record: SubscriptionRecord) -> SubscriptionRecord:
+        self._state.subscription_id_last += 1
+        record.subscription_id = self._state.subscription_id_last
+        return record
+
+    def _add(
+        self, cohort: Cohort, client: Client, record: SubscriptionRecord, reply: bytes, is_resumed: bool
+    ) -> Member:
+        state = self._state
+        record.ack_inbox = state.next_inbox()
+        record.last_sent = int(cohort.last_sent)
+        member = Member(cohort, record, client, self._delivery)
+        cohort.members.append(member)
+        client.subscriptions[record.subscription_id] = cohort.channel_name
+        state.batch.state.append(
+            (KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record))
+        )
+        state.touch(cohort)
+        state.effects.append(_Subscribed(self._delivery, member, reply, is_resumed))
+        channel = state.channels_by_id.get(cohort.channel_id)
+        if channel is not None:
+            state.timers.cancel(channel.idle)
+        if state.log.debug_on:
+            state.log.debug(_describe(cohort, record, is_resumed))
+        return member
+
+
+def _validated(payload: bytes) -> SubscriptionRequest:
+    """Decode and check a request, in the order of docs/protocol.md §4.3."""
+    try:
+        request = decode_subscription_request(payload)
+    except DecodeError:
+        raise RefusedError("stan: invalid subscription request") from None
+    if not request.client_id:
+        raise RefusedError("stan: clientID missing")
+    if request.ack_wait_s <= 0:
+        raise RefusedError("stan: invalid ack wait time, should be >= 1s")
+    if request.max_in_flight <= 0:
+        raise RefusedError("stan: invalid MaxInflight, should be >= 1")
+    if not START_NEW_ONLY <= request.start_position <= START_FIRST:
+        raise RefusedError("stan: invalid start position")
+    if not is_channel_name(request.subject):
+        raise RefusedError("stan: invalid subject")
+    return request
+
+
+def _record(request: SubscriptionRequest) -> SubscriptionRecord:
+    record = SubscriptionRecord(0, request.subject)
+    record.take(request)
+    record.is_durable = bool(request.durable_name)
+    if not request.queue_group:
+        record.durable_name = request.durable_name
+    elif not request.durable_name:
+        record.queue_group = request.queue_group
+    elif b":" in request.durable_name:
+        raise RefusedError("stan: durable name of a durable queue subscriber can't contain the character ':'")
+    else:
+        record.queue_group = request.durable_name + b":" + request.queue_group
+    return record
+
+
+def _start(channel: Channel, request: SubscriptionRequest) -> int:
+    """The first sequence to send: docs/protocol.md §7.2."""
+    first = max(int(channel.first), 1)
+    following = int(channel.last + 1)
+    if request.start_position == START_LAST_RECEIVED:
+        return following - 1 if channel.message_count else following
+    if request.start_position == START_SEQUENCE:
+        if request.start_sequence < first:
+            return first
+        return min(request.start_sequence, following)
+    if request.start_position == START_FIRST:
+        return first
+    return following
+
+
+def _describe(cohort: Cohort, record: SubscriptionRecord, is_resumed: bool) -> str:
+    did = "Resumed" if is_resumed else "Added member to" if len(cohort.members) > 1 else "Started new"
+    kind = ("durable " if cohort.is_durable else "") + ("queue " if cohort.is_queue else "")
+    name = f"durable={text(record.durable_name)}, " if record.durable_name else ""
+    group = f"queue={text(record.queue_group)}, " if record.queue_group else ""
+    return (
+        f"[Client:{text(record.client_id)}] {did} {kind}subscription, subject={text(cohort.channel_name)}, "
+        f"inbox={text(record.inbox)}, {name}{group}subid={record.subscription_id}, "
+        f"sending from sequence {cohort.last_sent + 1}"
+    )

@@ -1,0 +1,63 @@
+"""Ending one subscription: unsubscribe for good, or close (docs/protocol.md §10.1)."""
+
+from durabus.broker.bus import Receiver
+from durabus.streaming.channel import Channel
+from durabus.streaming.cohort import Member
+from durabus.streaming.leaving import Leaving
+from durabus.streaming.state import State
+from durabus.wire.operations import Publish
+from durabus.wire.stan_messages import decode_unsubscribe_request, encode_subscription_response
+from durabus.wire.varint import DecodeError
+
+__all__ = ["UnsubscribeHandler"]
+
+_ERROR_FIELD = 3
+
+
+class UnsubscribeHandler(Receiver):
+    """Takes UnsubscribeRequests, which on another subject mean: close."""
+
+    def __init__(self, state: State, leaving: Leaving, is_unsubscribe: bool) -> None:
+        """Work on `state`; unsubscribe for good, or close."""
+        self._state = state
+        self._leaving = leaving
+        self._is_unsubscribe = is_unsubscribe
+
+    def on_publish(self, publish: Publish) -> None:
+        """Decide a run of requests."""
+        for payload in publish.payloads:
+            error = self._handle(payload)
+            response = encode_subscription_response(b"", error)
+            self._state.reply(publish.reply, response, 0 if error else _ERROR_FIELD)
+
+    def _handle(self, payload: bytes) -> str:
+        """End the subscription; the error text, empty when it was ended."""
+        try:
+            request = decode_unsubscribe_request(payload)
+        except DecodeError:
+            return "stan: invalid unsubscribe request"
+        if self._state.failure:
+            return self._state.failure
+        channel = self._state.channels.get(request.subject)
+        if channel is None:
+            return "stan: unknown channel"
+        member = _find(channel, request.inbox)
+        if member is None:
+            return "stan: invalid subscription"
+        client = self._state.clients.by_id.get(request.client_id)
+        if client is None or member.client is not client:
+            return "stan: unknown clientID"
+        self._leaving.end(channel, member, self._is_unsubscribe)
+        return ""
+
+
+def _find(channel: Channel, inbox: bytes) -> Member | None:
+    """The subscription with this ack inbox or, failing that, the last one with this inbox."""
+    by_inbox: Member | None = None
+    for cohort in channel.cohorts:
+        for member in cohort.members:
+            if member.record.ack_inbox == inbox:
+                return member
+            if member.inbox == inbox:
+                by_inbox = member
+    return by_inbox

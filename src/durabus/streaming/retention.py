@@ -1,0 +1,207 @@
+"""What limits remove: old messages by count, bytes and age, and idle channels (docs/protocol.md §11).
+
+A limit takes effect by moving the channel's floor: what lies below is gone for every reader, at once and for good.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from durabus.streaming.channel import Channel, ChannelOwner
+from durabus.streaming.delivery import Delivery, sequence_of
+from durabus.streaming.options import MILLISECOND_NS, SECOND_NS
+from durabus.streaming.state import State, text
+from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION
+
+__all__ = ["Retention"]
+
+_SIZES_AT_ONCE: Final = 512
+_BYTES_AT_ONCE: Final = 1 << 30
+
+
+class Retention(ChannelOwner):
+    """Keeps channels within their limits."""
+
+    def __init__(self, state: State, delivery: Delivery) -> None:
+        """Work on `state`."""
+        self._state = state
+        self._delivery = delivery
+        self._size_reads: dict[int, Channel] = {}
+        self._age_seeks: dict[int, Channel] = {}
+
+    def after_batch(self, channel: Channel) -> None:
+        """Messages were decided for `channel`: apply the limit of their number; time begins to run for them."""
+        limits = channel.limits
+        channel.last_active_ns = self._state.now_ns
+        if limits.messages_max and channel.message_count > limits.messages_max:
+            self._report(channel)
+            self._raise_floor(channel, int(channel.last) - limits.messages_max + 1)
+        if limits.age_max_ns and channel.deadline_ns == 0 and channel.stamps:
+            self._arm_age(channel)
+
+    def after_durable(self, channel: Channel) -> None:
+        """Messages of `channel` became durable: apply the limit of their bytes; at least one message stays."""
+        limits = channel.limits
+        if not limits.bytes_max or channel.stored_bytes <= limits.bytes_max:
+            return
+        self._report(channel)
+        while channel.stored_bytes > limits.bytes_max and channel.first < channel.durable_last:
+            bodies = self._state.store.read_now(
+                channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE
+            )
+            if bodies is None:
+                request = self._state.next_request()
+                self._size_reads[request] = channel
+                self._state.store.read(
+                    request, channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE
+                )
+                return
+            if not bodies:
+                return
+            self._drop_for_bytes(channel, bodies)
+
+    def on_page(self, request: int, bodies: list[bytes]) -> bool:
+        """The sizes of old messages have come; whether the request was one of ours."""
+        channel = self._size_reads.pop(request, None)
+        if channel is None:
+            return False
+        if bodies and not channel.is_deleted and sequence_of(bodies[0]) == channel.first:
+            self._drop_for_bytes(channel, bodies)
+            self.after_durable(channel)
+        return True
+
+    def _drop_for_bytes(self, channel: Channel, bodies: list[bytes]) -> None:
+        overhead: i64 = self._state.store.message_overhead_bytes
+        floor: i64 = channel.first
+        stored: i64 = channel.stored_bytes
+        bytes_max: i64 = channel.limits.bytes_max
+        for body in bodies:
+            if stored <= bytes_max or floor >= channel.durable_last:
+                break
+            stored -= len(body) + overhead
+            floor += 1
+        channel.stored_bytes = stored
+        channel.first = floor
+        self._state.batch.floors[channel.channel_id] = int(floor)
+
+    def _raise_floor(self, channel: Channel, floor: int) -> None:
+        """Drop everything below `floor`, which is at most the next sequence."""
+        overhead = self._state.store.message_overhead_bytes
+        at = int(channel.first)
+        run = channel.run
+        while at < floor:
+            if run is not None and at >= run.first_sequence:
+                index = int(at - run.first_sequence)
+                for body in run.bodies[index : index + floor - at]:
+                    channel.stored_bytes -= len(body) + overhead
+                break
+            bodies = self._state.store.read_now(channel.channel_id, at, floor - at, _BYTES_AT_ONCE)
+            if not bodies:
+                # Not at hand: what is left counts with its average. The exact figure comes from the store at recovery.
+                kept = int(channel.last) - at + 1
+                channel.stored_bytes -= channel.stored_bytes // kept * (floor - at)
+                break
+            for body in bodies:
+                channel.stored_bytes -= len(body) + overhead
+            at += len(bodies)
+        channel.first = floor
+        if channel.message_count == 0:
+            channel.stored_bytes = 0
+        self._state.batch.floors[channel.channel_id] = floor
+
+    def _report(self, channel: Channel) -> None:
+        if channel.limits_reached:
+            return
+        channel.limits_reached = True
+        limits = channel.limits
+        self._state.log.warning(
+            f'Reached limits for store "{text(channel.name)}" (msgs={channel.message_count}/{limits.messages_max} '
+            f"bytes={channel.stored_bytes}/{limits.bytes_max}), dropping old messages to make room for new ones"
+        )
+
+    # Age.
+
+    def _arm_age(self, channel: Channel) -> None:
+        """Come back when the oldest message is too old."""
+        state = self._state
+        if not channel.stamps:
+            return
+        left_ns = channel.stamps[0][1] + channel.limits.age_max_ns - state.wall_ns
+        state.timers.set(channel, state.now_ns + max(left_ns, MILLISECOND_NS))
+
+    def on_age_time(self, channel: Channel, now_ns: int) -> None:
+        """Drop what is too old."""
+        state = self._state
+        if channel.is_deleted:
+            return
+        if channel.first <= channel.recovered_last:
+            self._seek_age(channel)
+            return
+        cut_ns = state.wall_ns - channel.limits.age_max_ns
+        kept = 0
+        while kept < len(channel.stamps) and channel.stamps[kept][1] <= cut_ns:
+            kept += 1
+        if kept:
+            del channel.stamps[:kept]
+            floor = channel.stamps[0][0] if channel.stamps else int(channel.last) + 1
+            # What is not durable yet cannot be dropped yet: it is looked at again in a moment.
+            if floor > channel.durable_last + 1:
+                floor = int(channel.durable_last) + 1
+                channel.stamps.insert(0, (floor, cut_ns))
+            if floor > channel.first:
+                self._raise_floor(channel, floor)
+        self._arm_age(channel)
+
+    def begin(self, channel: Channel) -> None:
+        """Look after a recovered channel: its messages are as old as the store says."""
+        limits = channel.limits
+        if limits.messages_max and channel.message_count > limits.messages_max:
+            self._raise_floor(channel, int(channel.last) - limits.messages_max + 1)
+        self.after_durable(channel)
+        if limits.age_max_ns and channel.message_count:
+            channel.recovered_last = channel.last
+            self._seek_age(channel)
+
+    def _seek_age(self, channel: Channel) -> None:
+        """Ask the store which recovered messages are too old: only it knows when they came."""
+        request = self._state.next_request()
+        self._age_seeks[request] = channel
+        self._state.store.seek(
+            request, channel.channel_id, self._state.wall_ns - channel.limits.age_max_ns + 1
+        )
+
+    def on_seek(self, request: int, sequence: int) -> bool:
+        """The first message of a recovered channel that is not too old; whether the search was one of ours."""
+        channel = self._age_seeks.pop(request, None)
+        if channel is None:
+            return False
+        if channel.is_deleted:
+            return True
+        floor = min(sequence, int(channel.durable_last) + 1)
+        if floor > channel.first:
+            self._raise_floor(channel, floor)
+            channel.stamps = [stamp for stamp in channel.stamps if stamp[0] >= floor]
+        if channel.first <= channel.recovered_last:
+            self._state.timers.set(channel, self._state.now_ns + SECOND_NS)
+        else:
+            self._arm_age(channel)
+        return True
+
+    # Inactivity.
+
+    def on_idle_time(self, channel: Channel, now_ns: int) -> None:
+        """Delete the channel, offline durables and all, if nothing has happened in it for its time."""
+        state = self._state
+        limit_ns = channel.limits.inactivity_max_ns
+        if channel.is_deleted or not limit_ns or channel.has_active_subscription():
+            return
+        if channel.run is not None or channel.last_active_ns + limit_ns > now_ns:
+            state.timers.set(channel.idle, max(channel.last_active_ns + limit_ns, now_ns + MILLISECOND_NS))
+            return
+        for cohort in channel.cohorts:
+            for member in cohort.everybody():
+                state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % member.subscription_id, None))
+        state.batch.state.append((KIND_CHANNEL, b"%d" % channel.channel_id, None))
+        state.batch.floors.pop(channel.channel_id, None)
+        state.forget_channel(channel)
+        state.log.info(f'Channel "{text(channel.name)}" has been deleted')

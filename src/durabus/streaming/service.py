@@ -1,0 +1,147 @@
+"""The thin shell of the streaming core: gives it time, ends its turns, wakes it up, and recovers it.
+
+It has no `if` about what messages mean. Turns end once per turn of the event loop, so that everything that came in
+together is stored together and leaves together.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+from durabus.broker.bus import Bus
+from durabus.clock import Clock
+from durabus.streaming.core import Core
+from durabus.streaming.log_port import Log
+from durabus.streaming.options import CoreOptions
+from durabus.streaming.store_port import Recovered, Store
+
+__all__ = ["StreamingService", "new_instance"]
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_RETRY_S = 1.0
+
+
+def new_instance() -> str:
+    """Twenty-two random base-62 characters: the name of one activation."""
+    return "".join(secrets.choice(_DIGITS) for _ in range(22))
+
+
+class StreamingService:
+    """Drives one core at a time on one store and one bus. `flush` sends what the bus has gathered."""
+
+    def __init__(
+        self, options: CoreOptions, bus: Bus, store: Store, log: Log, clock: Clock, flush: Callable[[], None]
+    ) -> None:
+        """Put the parts together; `start` begins."""
+        self._options = options
+        self._bus = bus
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._flush = flush
+        self._core = Core(options, bus, store, log)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._recovering: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[str] | None = None  # done with the reason when the store is beyond recovery
+
+    @property
+    def core(self) -> Core:
+        """The core at work."""
+        return self._core
+
+    async def recover(self) -> bool:
+        """Take over what the store remembers, before anybody is served; whether there was anything.
+
+        Raises StartError or StoreError.
+        """
+        self.failed = asyncio.get_running_loop().create_future()
+        recovered = await self._store.recover(None)
+        for finding in recovered.damage:
+            self._log.error(finding)
+        self.begin()
+        self._core.restore(recovered, 0)
+        return bool(recovered.state)
+
+    def listen(self) -> None:
+        """Serve requests from now on."""
+        self._core.listen()
+        self.end_turn()
+
+    def begin(self) -> None:
+        """Input is about to come: tell the core what time it is."""
+        self._core.begin(self._clock.monotonic_ns(), self._clock.wall_ns())
+
+    def end_turn(self) -> None:
+        """All input of this turn has come: decide, store, release what is safe, and see when to wake up again."""
+        self._core.end_turn()
+        if self._core.must_recover and self._recovering is None:
+            self._recovering = asyncio.get_running_loop().create_task(self._recover_again())
+        self._flush()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline_ns = self._core.next_deadline_ns()
+        if deadline_ns == self._timer_ns:
+            return
+        if self._timer is not None:
+            if deadline_ns and self._timer_ns < deadline_ns:
+                return  # it wakes up early, sees that, and sets the next one: cheaper than moving it each turn
+            self._timer.cancel()
+            self._timer = None
+        self._timer_ns = deadline_ns
+        if deadline_ns:
+            delay_s = max(deadline_ns - self._clock.monotonic_ns(), 0) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._timer_ns = 0
+        self.begin()
+        self._core.advance(self._clock.monotonic_ns(), self._clock.wall_ns())
+        self.end_turn()
+
+    async def _recover_again(self) -> None:
+        """After a failed batch: a new core takes over what the store remembers, as after a restart."""
+        try:
+            recovered: Recovered | None = None
+            while recovered is None:
+                if self._core.is_fatal:
+                    self._fail(self._core.state.failure)
+                    return
+                try:
+                    recovered = await self._store.recover(None)
+                except Exception as error:  # whatever a store raises: publishers go on being told why
+                    self._log.error(f"the store cannot be recovered yet: {error}")
+                    await asyncio.sleep(_RETRY_S)
+            old = self._core
+            old.detach()
+            self._options.instance = new_instance().encode()
+            self._core = Core(self._options, self._bus, self._store, self._log)
+            self._core.state.statistics = old.state.statistics
+            self.begin()
+            self._core.restore(recovered, old.state.epoch)
+            self._core.listen()
+            self._log.info("the store is recovered, serving again")
+        except Exception as error:
+            self._fail(str(error))
+        finally:
+            self._recovering = None
+        self.end_turn()
+
+    def _fail(self, reason: str) -> None:
+        if self.failed is not None and not self.failed.done():
+            self.failed.set_result(reason)
+
+    async def stop(self) -> None:
+        """Store what is decided, say what is to be said, and close the store."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.begin()
+        self._core.finish()
+        self._flush()
+        await self._store.close()
+        self._core.end_turn()
+        self._flush()

@@ -1,0 +1,197 @@
+"""All that the streaming core knows, in one object, and the way its changes take: decide, persist, release.
+
+Requests are decided at once, into the open batch and a list of effects. Closing the batch submits it; when the store
+says that it is durable, its effects are released in the order in which they were decided. Nothing here waits or reads a
+clock: `begin` says what time it is.
+"""
+
+from collections import deque
+from typing import Final
+
+from mypy_extensions import i64
+
+from durabus.broker.bus import Bus
+from durabus.streaming.channel import Channel, ChannelOwner
+from durabus.streaming.clients import Clients
+from durabus.streaming.cohort import Cohort
+from durabus.streaming.effects import Effect, Reply
+from durabus.streaming.log_port import Log
+from durabus.streaming.options import ChannelLimits, CoreOptions
+from durabus.streaming.records import encode_channel_name
+from durabus.streaming.store_port import KIND_CHANNEL, Batch, Store
+from durabus.streaming.timers import Timers
+
+__all__ = ["ChannelRefusedError", "Pending", "State", "Statistics", "Subjects"]
+
+_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SUFFIX_DIGITS: Final = 10
+
+
+class ChannelRefusedError(Exception):
+    """A channel may not be created; the text is what the client is told."""
+
+
+class Statistics:
+    """Counters since the start; messages and bytes that came in from publishers, and went out to subscribers."""
+
+    def __init__(self) -> None:
+        """All zero."""
+        self.in_messages: i64 = 0
+        self.in_bytes: i64 = 0
+        self.out_messages: i64 = 0
+        self.out_bytes: i64 = 0
+
+
+class Subjects:
+    """The subjects that a server of one cluster ID listens on: docs/protocol.md §3.4."""
+
+    def __init__(self, cluster_id: bytes) -> None:
+        """Build them all."""
+        self.discover = b"_STAN.discover." + cluster_id
+        self.pings = self.discover + b".pings"
+        self.publish_prefix = b"_STAN.pub." + cluster_id
+        self.subscribe = b"_STAN.sub." + cluster_id
+        self.unsubscribe = b"_STAN.unsub." + cluster_id
+        self.subscription_close = b"_STAN.subclose." + cluster_id
+        self.close = b"_STAN.close." + cluster_id
+
+
+class Pending:
+    """A batch on its way to the store, and what waits for it."""
+
+    def __init__(self, batch: Batch, effects: list[Effect], channels: list[Channel]) -> None:
+        """Keep the batch with its effects and the channels that it has messages for."""
+        self.batch = batch
+        self.effects = effects
+        self.channels = channels
+        self.lasts = [int(channel.last) for channel in channels]
+
+
+class State:
+    """Owner of everything that changes in the core. One writer, one thread."""
+
+    def __init__(self, options: CoreOptions, bus: Bus, store: Store, log: Log) -> None:
+        """Nothing recovered yet, nothing decided."""
+        self.options = options
+        self.bus = bus
+        self.store = store
+        self.log = log
+        self.subjects = Subjects(options.cluster_id)
+        self.now_ns = 0
+        self.wall_ns = 0
+        self.timers = Timers()
+        self.clients = Clients()
+        self.channels: dict[bytes, Channel] = {}
+        self.channels_by_id: dict[int, Channel] = {}
+        self.statistics = Statistics()
+        self.channel_id_last = 0
+        self.subscription_id_last = 0
+        self.epoch = 0
+        self.failure = ""  # why nothing is decided at the moment; empty when all is well
+        self.batch = Batch(1, 0)
+        self.batch_messages: i64 = 0
+        self.effects: list[Effect] = []
+        self.open_channels: list[Channel] = []
+        self.in_flight: deque[Pending] = deque()
+        self.woken: list[Cohort] = []
+        self.dirty: list[Cohort] = []
+        self.channel_owner: ChannelOwner | None = None
+        self._folded_names: dict[bytes, bytes] = {}
+        self._inbox_count = 0
+        self._request_count = 0
+
+    def begin(self, now_ns: int, wall_ns: int) -> None:
+        """It is `now_ns` (monotonic) and `wall_ns` (since 1970) for everything that follows."""
+        self.now_ns = now_ns
+        self.wall_ns = wall_ns
+
+    def reply(self, subject: bytes, payload: bytes, error_field: int) -> None:
+        """Respond to a request, after everything decided so far is durable."""
+        if subject:
+            self.effects.append(Reply(subject, payload, error_field))
+
+    def wake(self, cohort: Cohort) -> None:
+        """There may be something to send to `cohort`: look at it at the end of the turn."""
+        if not cohort.is_woken:
+            cohort.is_woken = True
+            self.woken.append(cohort)
+
+    def wake_channel(self, channel: Channel) -> None:
+        """There may be something to send to everybody in `channel`."""
+        for cohort in channel.cohorts:
+            if not cohort.is_woken:
+                cohort.is_woken = True
+                self.woken.append(cohort)
+
+    def touch(self, cohort: Cohort) -> None:
+        """The position of `cohort` changed: the store will be told, within a second."""
+        if not cohort.is_dirty:
+            cohort.is_dirty = True
+            self.dirty.append(cohort)
+
+    def next_inbox(self) -> bytes:
+        """A subject that nobody has ever used: `_INBOX.` and 22 characters."""
+        self._inbox_count += 1
+        rest = self._inbox_count
+        digits = bytearray()
+        for _ in range(_SUFFIX_DIGITS):
+            digits.append(_DIGITS[rest % 62])
+            rest //= 62
+        digits.reverse()
+        return b"_INBOX." + self.options.instance[:12] + bytes(digits)
+
+    def next_request(self) -> int:
+        """A number for a request to the store, never zero, never used before."""
+        self._request_count += 1
+        return self._request_count
+
+    def open_channel(self, name: bytes) -> Channel:
+        """The channel `name`, created if need be; raises ChannelRefusedError with the text for the client."""
+        channel = self.channels.get(name)
+        if channel is not None:
+            return channel
+        # Behaviour since 0.25.0, typing error included: clients match on the text.
+        folded = name.lower()
+        other = self._folded_names.get(folded)
+        if other is not None:
+            raise ChannelRefusedError(
+                f'rejecting channel "{text(name)}" because channel "{text(other)}" alreay exists '
+                "(different cases not allowed)"
+            )
+        if self.options.channels_max and len(self.channels) >= self.options.channels_max:
+            raise ChannelRefusedError("too many channels")
+        self.channel_id_last += 1
+        channel = self.adopt_channel(self.channel_id_last, name)
+        self.batch.state.append((KIND_CHANNEL, b"%d" % channel.channel_id, encode_channel_name(name)))
+        self.log.info(f'Channel "{text(name)}" has been created')
+        return channel
+
+    def adopt_channel(self, channel_id: int, name: bytes) -> Channel:
+        """Make the channel known, without remembering it: it is new, or comes from the store."""
+        channel = Channel(channel_id, name, self.limits_for(name), self.store.message_overhead_bytes)
+        channel.owner = self.channel_owner
+        channel.last_active_ns = self.now_ns
+        self.channels[name] = channel
+        self.channels_by_id[channel_id] = channel
+        self._folded_names[name.lower()] = name
+        if channel.limits.inactivity_max_ns:
+            self.timers.set(channel.idle, self.now_ns + channel.limits.inactivity_max_ns)
+        return channel
+
+    def forget_channel(self, channel: Channel) -> None:
+        """Make the channel unknown."""
+        channel.is_deleted = True
+        self.timers.cancel(channel)
+        self.timers.cancel(channel.idle)
+        self.channels.pop(channel.name, None)
+        self.channels_by_id.pop(channel.channel_id, None)
+        self._folded_names.pop(channel.name.lower(), None)
+
+    def limits_for(self, name: bytes) -> ChannelLimits:
+        """The limits of the channel `name`."""
+        return self.options.channel_limits
+
+
+def text(name: bytes) -> str:
+    """A name as text for logs and errors; what is not UTF-8 shows as escapes."""
+    return name.decode("utf-8", "backslashreplace")

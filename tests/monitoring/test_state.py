@@ -1,0 +1,25 @@
+"""What the server answers monitoring with."""
+
+import dataclasses
+
+import pytest
+
+from durabus.monitoring.state import ServerState, StateSource
+from tests.monitoring.sources import STATE, FixedSource
+
+
+def test_a_state_is_a_value() -> None:
+    assert dataclasses.replace(STATE) == STATE
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STATE.clients = 1  # type: ignore[misc]
+
+
+def test_the_state_is_that_of_a_single_server_unless_told_otherwise() -> None:
+    fields = {field.name: getattr(STATE, field.name) for field in dataclasses.fields(STATE) if field.name != "state"}
+    assert ServerState(**fields).state == "STANDALONE"
+
+
+def test_a_source_is_any_object_that_can_answer() -> None:
+    source: StateSource = FixedSource()
+    assert source.is_ready()
+    assert source.serverz() == STATE

@@ -1,0 +1,133 @@
+"""How the conformance suite opens the stores of this project, and a durable store made of memory to try the suite on."""
+
+import asyncio
+
+from durabus.errors import StoreError
+from durabus.stores.memory import MemoryStore
+from durabus.streaming.store_port import Batch, Lease, Recovered, Run, Store
+from durabus.testing.conformance import StoreHarness
+from durabus.testing.delegate import DelegatingStore
+from durabus.testing.faults import FaultyStore
+
+
+class MemoryHarness(StoreHarness):
+    """The memory store: a new core on the same object finds everything, so opening again is the same object."""
+
+    async def open(self) -> Store:
+        return MemoryStore()
+
+    async def reopen(self, store: Store) -> Store:
+        return store
+
+
+def copy_of(batch: Batch) -> Batch:
+    """A batch with lists of its own."""
+    copy = Batch(batch.number, batch.epoch)
+    copy.state = list(batch.state)
+    copy.floors = dict(batch.floors)
+    copy.cursors = list(batch.cursors)
+    for run in batch.runs:
+        own = Run(run.channel_id, int(run.first_sequence))
+        own.bodies, own.stamps = list(run.bodies), list(run.stamps)
+        copy.runs.append(own)
+    return copy
+
+
+class JournalStore(DelegatingStore):
+    """A store that could be durable: what is in `journal` when it is made, is there; what becomes durable, is added."""
+
+    def __init__(self, journal: list[Batch]) -> None:
+        super().__init__(MemoryStore())
+        self.name = "JOURNAL"
+        self.journal = journal
+        self.submitted: dict[int, Batch] = {}
+        for batch in journal:
+            self.inner.submit(batch)
+
+    def submit(self, batch: Batch) -> None:
+        self.submitted[batch.number] = copy_of(batch)
+        self.inner.submit(batch)
+
+    def on_durable(self, number: int) -> None:
+        self.write(number)
+        super().on_durable(number)
+
+    def write(self, number: int) -> None:
+        """Make batch `number` safe; nothing to do while the journal is replayed."""
+        batch = self.submitted.pop(number, None)
+        if batch is not None:
+            self.journal.append(batch)
+
+
+class JournalHarness(StoreHarness):
+    """The journal store: opened again and after a crash it is another object, made from the journal alone."""
+
+    crashes = True
+
+    async def open(self) -> Store:
+        return JournalStore([])
+
+    async def reopen(self, store: Store) -> Store:
+        assert isinstance(store, JournalStore)
+        return type(store)(store.journal)
+
+    def crash_copy(self, store: Store) -> object:
+        assert isinstance(store, JournalStore)
+        return list(store.journal)
+
+    async def open_copy(self, copy: object) -> Store:
+        assert isinstance(copy, list)
+        return JournalStore(copy)
+
+
+class SlowStore(FaultyStore):
+    """A store as slow as a disk: nothing ends within the call, nothing is at hand, and several batches are in flight."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.batches_in_flight_max = 4
+        self.answers_now = False
+        self.hold()
+        self.hold_answers()
+
+    def submit(self, batch: Batch) -> None:
+        super().submit(batch)
+        self.later()
+
+    def on_page(self, request: int, bodies: list[bytes]) -> None:
+        super().on_page(request, bodies)
+        self.later()
+
+    def on_seek(self, request: int, sequence: int) -> None:
+        super().on_seek(request, sequence)
+        self.later()
+
+    def later(self) -> None:
+        """Do one thing that waits, a little later."""
+        asyncio.get_running_loop().call_later(0, self.do_one)
+
+    def do_one(self) -> None:
+        """Let the oldest answer go, and the oldest batch."""
+        self.release_answers(1)
+        self.release(1)
+
+    async def acquire(self, owner: str) -> Lease | None:
+        return Lease(7, 0)
+
+    async def recover(self, lease: Lease | None) -> Recovered:
+        if lease is None:
+            raise StoreError("this store has one writer, who acquired it")
+        return await super().recover(lease)
+
+
+class SlowHarness(MemoryHarness):
+    """The memory store behind a slow one that wants to be acquired."""
+
+    leased = True
+
+    async def open(self) -> Store:
+        return SlowStore(MemoryStore())
+
+    async def reopen(self, store: Store) -> Store:
+        assert isinstance(store, SlowStore)
+        return SlowStore(store.inner)
