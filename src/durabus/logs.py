@@ -176,12 +176,12 @@ class LogOutput:
     def __init__(self, options: LogOptions, stream: TextIO | None = None) -> None:
         """Open what `options` say; `stream` stands in for standard error. Raises LogFileError."""
         self._options = options
-        if options.file:
-            stream = open_log_file(options.file)
-        elif stream is None:
-            stream = sys.stderr or open_log_file(os.devnull)  # a process may be started without standard error
+        # A process may have been started without standard error; Python has None for it then.
+        file = options.file or ("" if stream or sys.stderr else os.devnull)
+        self._owns_stream = bool(file)
+        stream = open_log_file(file) if file else stream or sys.stderr
         self._handler = LineHandler(stream)
-        with_colour = not options.file and stream.isatty() and "NO_COLOR" not in os.environ
+        with_colour = not file and stream.isatty() and "NO_COLOR" not in os.environ
         self._handler.setFormatter(LineFormatter(with_time=options.with_time, with_colour=with_colour))
         self.streaming = Log(self._handler, STREAM_PREFIX, debug=options.streaming_debug, trace=options.streaming_trace)
         """Lines of the durable half, with `STREAM: `."""
@@ -211,7 +211,7 @@ class LogOutput:
 
     def close(self) -> None:
         """Close the file, if there is one; lines written later are lost."""
-        if self._options.file:
+        if self._owns_stream:
             close_quietly(self._handler.stream)
         self._handler.close()
 

@@ -198,13 +198,13 @@ def test_unsubscribing_after_a_number_of_messages() -> None:
     one = Alone()
     one.say(b"SUB foo 1\r\n")
     assert one.deliver(b"1", b"a")
-    one.say(b"UNSUB 1 3\r\n")
+    assert one.say(b"UNSUB 1 3\r\n") == b"MSG foo 1 1\r\na\r\n"
     assert one.deliver(b"1", b"b")
     subscription = one.session.subscriptions[b"1"]
     assert one.deliver(b"1", b"c")
     assert (one.exchange.subscriptions, one.session.subscriptions) == ([], {})
     assert not one.session.deliver(subscription, b"foo", b"", 0, b"", [b"d"])
-    assert one.flush() == b"MSG foo 1 1\r\na\r\nMSG foo 1 1\r\nb\r\nMSG foo 1 1\r\nc\r\n"
+    assert one.flush() == b"MSG foo 1 1\r\nb\r\nMSG foo 1 1\r\nc\r\n"
 
 
 def test_a_run_longer_than_what_is_left() -> None:

@@ -43,7 +43,7 @@ def expected_serverz() -> bytes:
 @pytest.fixture
 def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "open_file_count", lambda: 37)
-    monkeypatch.setattr(endpoints.resource, "getrlimit", lambda _: (20000, 20000))
+    monkeypatch.setattr("durabus.monitoring.endpoints.resource.getrlimit", lambda _: (20000, 20000))
 
 
 @pytest.mark.usefixtures("_limits")

@@ -129,11 +129,11 @@ async def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.Monk
 async def test_requests_wait_until_http_is_loaded() -> None:
     port = MonitoringPort(LOCAL, 0, FixedSource(), print)
     port.open()
-    _, writer = await asyncio.open_connection(LOCAL, port.port)
+    reader, writer = await asyncio.open_connection(LOCAL, port.port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     serving = asyncio.create_task(port.serve())
     await port.wait_serving()
-    assert (await _.read()).endswith(b'{"status":"ok"}')
+    assert (await reader.read()).endswith(b'{"status":"ok"}')
     writer.close()
     port.stop()
     await serving
@@ -200,7 +200,7 @@ def test_an_occupied_port_is_one_clear_line() -> None:
 
 
 def test_a_host_that_is_none() -> None:
-    with pytest.raises(MonitoringError, match="listen tcp: lookup 1.2.3.4.5: no such host"):
+    with pytest.raises(MonitoringError, match=r"listen tcp: lookup 1\.2\.3\.4\.5: no such host"):
         MonitoringPort("1.2.3.4.5", 8222, FixedSource(), print).open()
 
 

@@ -1,6 +1,7 @@
 """How the conformance suite opens the stores of this project, and a durable store made of memory to try the suite on."""
 
 import asyncio
+from collections.abc import Callable
 
 from durabus.errors import StoreError
 from durabus.stores.memory import MemoryStore
@@ -11,10 +12,13 @@ from durabus.testing.faults import FaultyStore
 
 
 class MemoryHarness(StoreHarness):
-    """The memory store: a new core on the same object finds everything, so opening again is the same object."""
+    """A store in memory: a new core on the same object finds everything, so opening again is the same object."""
+
+    def __init__(self, kind: Callable[[], Store] = MemoryStore) -> None:
+        self.kind = kind
 
     async def open(self) -> Store:
-        return MemoryStore()
+        return self.kind()
 
     async def reopen(self, store: Store) -> Store:
         return store
@@ -60,16 +64,19 @@ class JournalStore(DelegatingStore):
 
 
 class JournalHarness(StoreHarness):
-    """The journal store: opened again and after a crash it is another object, made from the journal alone."""
+    """A journal store: opened again and after a crash it is another object, made from the journal alone."""
 
     crashes = True
 
+    def __init__(self, kind: type[JournalStore] = JournalStore) -> None:
+        self.kind = kind
+
     async def open(self) -> Store:
-        return JournalStore([])
+        return self.kind([])
 
     async def reopen(self, store: Store) -> Store:
         assert isinstance(store, JournalStore)
-        return type(store)(store.journal)
+        return self.kind(store.journal)
 
     def crash_copy(self, store: Store) -> object:
         assert isinstance(store, JournalStore)
@@ -125,9 +132,22 @@ class SlowHarness(MemoryHarness):
 
     leased = True
 
-    async def open(self) -> Store:
-        return SlowStore(MemoryStore())
+    def __init__(self, kind: type[SlowStore] = SlowStore) -> None:
+        super().__init__(lambda: kind(MemoryStore()))
 
     async def reopen(self, store: Store) -> Store:
         assert isinstance(store, SlowStore)
         return SlowStore(store.inner)
+
+
+def harness_of(kind: type[Store]) -> StoreHarness:
+    """A harness for one of the kinds of store that the tests make up, without much patience."""
+    harness: StoreHarness
+    if issubclass(kind, JournalStore):
+        harness = JournalHarness(kind)
+    elif issubclass(kind, SlowStore):
+        harness = SlowHarness(kind)
+    else:
+        harness = MemoryHarness(kind)
+    harness.patience_s = 0.2
+    return harness

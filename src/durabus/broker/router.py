@@ -65,16 +65,20 @@ class Router(Bus):
 
     def subscribe(self, subject: bytes, receiver: Receiver) -> None:
         """Give everything published on `subject` to `receiver`."""
-        self.unsubscribe(subject)
+        replaced = self._receivers.get(subject)
+        if replaced is not None:
+            self.sublist.remove(replaced)
         subscription = _ReceiverSubscription(subject, receiver)
         self._receivers[subject] = subscription
         self.sublist.insert(subscription)
+        self._notify(subject)
 
     def unsubscribe(self, subject: bytes) -> None:
         """End the receiver's subscription on `subject`, if there is one."""
         subscription = self._receivers.pop(subject, None)
         if subscription is not None:
             self.sublist.remove(subscription)
+            self._notify(subject)
 
     def publish(self, subject: bytes, reply: bytes, payload: bytes) -> bool:
         """Publish one message; whether anybody was there to receive it."""
@@ -146,8 +150,15 @@ class Router(Bus):
             present = self.has_interest(watched)
             if present != self._interest.get(watched, present):
                 self._interest[watched] = present
-                for watcher in list(self._watchers.get(watched, ())):
-                    watcher.on_interest(watched, present)
+                self._tell(watched, present)
+
+    def _tell(self, watched: bytes, present: bool) -> None:
+        """Tell every watcher of `watched`; what one of them does may end the watch of the next, or undo the change."""
+        for watcher in list(self._watchers[watched]):
+            if self._interest.get(watched) != present:
+                return
+            if watcher in self._watchers[watched]:
+                watcher.on_interest(watched, present)
 
     def _spread(self, publish: Publish, head: bytes, origin: Session | None) -> bool:
         """Give the run to everybody whom its subject leads to; whether there was anybody."""
@@ -163,12 +174,16 @@ class Router(Bus):
         return taken
 
     def _spread_groups(self, match: Match, publish: Publish, head: bytes, origin: Session | None) -> bool:
-        """Give each message to one member of each group, in turn; a member that cannot take it is passed over."""
+        """Give each message to one member of each group; a member that cannot take it is passed over.
+
+        Not in turn: a counter that all groups share would move by the same step for one of them again and again, and
+        always hit the same member. `_turn` is a linear congruential generator, of which the high bits are good.
+        """
         taken = False
         for members in match.groups:
             for payload in publish.payloads:
-                self._turn += 1
-                start: i64 = self._turn % len(members)
+                self._turn = (self._turn * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
+                start: i64 = (self._turn >> 16) % len(members)
                 one = [payload]
                 for offset in range(len(members)):
                     at: i64 = (start + offset) % len(members)

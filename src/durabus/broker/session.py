@@ -133,10 +133,11 @@ class Session:
         count = len(publish.payloads)
         self.in_messages += count
         self.in_bytes += count * len(publish.payloads[0])
+        answer = framing.OK if self.verbose else b""
         if self.pedantic and not is_literal_subject(publish.subject):
-            self.send(framing.error_line("Invalid Publish Subject"))
-        if self.verbose:
-            self.send(framing.OK * count)
+            answer = framing.error_line("Invalid Publish Subject") + answer
+        if answer:
+            self.send(answer * count)
         self._exchange.route(publish, self)
 
     def _control(self, operation: Operation) -> None:

@@ -15,6 +15,8 @@ __all__ = ["Match", "Sublist", "Subscription"]
 
 _STAR: Final = b"*"
 _GREATER: Final = b">"
+_SELECTIVE_ENTRIES_MAX: Final = 512
+"""Above this many remembered answers, forgetting all is cheaper for everybody else than finding those that changed."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -135,6 +137,9 @@ class Sublist:
             del path[depth - 1].children[tokens[depth - 1]]
 
     def _forget_matching(self, pattern: bytes) -> None:
+        if len(self._cache) > _SELECTIVE_ENTRIES_MAX:
+            self._cache.clear()
+            return
         for subject in [subject for subject in self._cache if matches(pattern, subject)]:
             del self._cache[subject]
 

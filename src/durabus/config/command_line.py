@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from durabus.config.flag_table import FLAGS, HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
-from durabus.config.options import Options, Setting, with_settings
+from durabus.config.options import Options, Setting, check_store, with_settings
 from durabus.config.units import quote
 
 __all__ = ["Action", "Request", "read_command_line"]
@@ -38,8 +38,10 @@ def read_command_line(arguments: Sequence[str]) -> Request:
     action = asked_action(line)
     if action is not Action.SERVE:
         return Request(action, Options())
-    refuse_missing_features(line)
     options = with_settings(Options(), settings_of(line))
+    # First of all the store: what is wrong with `-st FILE -dir x` is not -dir.
+    check_store(options.streaming.store)
+    refuse_missing_features(line)
     options.check()
     return Request(action, options)
 

@@ -22,6 +22,7 @@ __all__ = [
     "OptionsError",
     "Setting",
     "StreamingOptions",
+    "check_store",
     "with_settings",
 ]
 
@@ -154,7 +155,7 @@ class Options:
 
 
 def check_store(store: str) -> None:
-    """Refuse a store that nobody knows, and one that is not there yet."""
+    """Refuse a store (in capital letters) that nobody knows, or that is not there yet: raises OptionsError."""
     if store in STORES_TO_COME:
         raise OptionsError(
             f"store type {store} is not available yet: it comes with the durable stores; "

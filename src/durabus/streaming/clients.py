@@ -9,6 +9,7 @@ from mypy_extensions import mypyc_attr
 from durabus.broker.bus import InterestWatcher
 from durabus.streaming.records import ClientRecord
 from durabus.streaming.timers import Timed
+from durabus.streaming.window import Holder
 
 __all__ = ["Client", "ClientOwner", "Clients"]
 
@@ -45,7 +46,7 @@ class Client(Timed):
         self.grace_is_over = False
         self.failed_heartbeats = 0
         self.heartbeat_token = 0  # the number of the unanswered heartbeat, 0 for none
-        self.subscriptions: dict[int, bytes] = {}  # subscription number -> channel name
+        self.subscriptions: dict[int, Holder] = {}  # its members, by subscription number
         self.absence = _Absence(self, owner)
         self.watcher = _PresenceWatcher(self)
         self._owner = owner

@@ -22,7 +22,7 @@ from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.recovery import Recovery
 from durabus.streaming.retention import Retention
-from durabus.streaming.state import Pending, State
+from durabus.streaming.state import BatchCloser, Pending, State
 from durabus.streaming.store_port import FATAL, Batch, Recovered, Store, StoreListener
 from durabus.streaming.timers import Timed
 
@@ -37,6 +37,16 @@ class _ProbeAnswers(AnswerTaker):
 
     def on_answer(self, token: int) -> bool:
         return self._connect.on_answer(token)
+
+
+class _FullBatches(BatchCloser):
+    """The core as the closer of full batches: a native class has one base only."""
+
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+
+    def close_full_batch(self) -> None:
+        self._core.close_full_batch()
 
 
 class _CursorTime(Timed):
@@ -67,6 +77,7 @@ class Core(StoreListener):
         self.must_recover = False
         self._cursor_time = _CursorTime(self)
         state.channel_owner = self.retention
+        state.batch_closer = _FullBatches(self)
         self.heartbeats.closer = self.leaving
         self.heartbeats.taker = _ProbeAnswers(self.connect)
 
@@ -120,6 +131,11 @@ class Core(StoreListener):
                 break
         if state.dirty and self._cursor_time.deadline_ns == 0:
             state.timers.set(self._cursor_time, state.now_ns + state.options.cursor_interval_ns)
+
+    def close_full_batch(self) -> None:
+        """The open batch is full: it need not wait for the end of the turn."""
+        if len(self.state.in_flight) < self.state.store.batches_in_flight_max:
+            self._close_batch()
 
     def _close_batch(self) -> bool:
         """Submit the open batch; False when nothing was decided."""

@@ -45,6 +45,7 @@ class PublishHandler(Receiver):
         client = self._client
         decided: i64 = 0
         received_bytes: i64 = 0
+        room: i64 = state.batch_room()
         for payload in publish.payloads:
             received_bytes += len(payload)
             if not request.decode(payload):
@@ -78,6 +79,14 @@ class PublishHandler(Receiver):
             channel.append(run, body)
             guid_fields.append(request.guid_field)
             decided += 1
+            if decided >= room:
+                state.batch_messages += decided
+                state.effects.append(acks)
+                state.close_full_batch()
+                acks = Acks(publish.reply)
+                guid_fields = acks.guid_fields
+                decided = 0
+                room = state.batch_room()
         state.statistics.in_bytes += received_bytes
         if decided:
             state.batch_messages += decided

@@ -201,7 +201,7 @@ class SubscribeHandler(Receiver):
         record.last_sent = int(cohort.last_sent)
         member = Member(cohort, record, client, self._delivery)
         cohort.members.append(member)
-        client.subscriptions[record.subscription_id] = cohort.channel_name
+        client.subscriptions[record.subscription_id] = member
         state.batch.state.append(
             (KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record))
         )

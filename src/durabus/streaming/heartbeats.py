@@ -4,10 +4,13 @@ Two clocks run for each client. The original's formula ends its session; presenc
 sockets can see, says at once where messages can go.
 """
 
+from typing import cast
+
 from mypy_extensions import mypyc_attr
 
 from durabus.broker.bus import Receiver
 from durabus.streaming.clients import Client, ClientOwner
+from durabus.streaming.cohort import Member
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.options import MILLISECOND_NS
 from durabus.streaming.state import State, text
@@ -145,19 +148,13 @@ class Heartbeats(ClientOwner):
     def on_absence_time(self, client: Client, now_ns: int) -> None:
         """The client has been away for long enough: others of its groups get what it holds."""
         client.grace_is_over = True
-        for channel_name in dict.fromkeys(client.subscriptions.values()):
-            channel = self._state.channels.get(channel_name)
-            if channel is not None:
-                for cohort in channel.cohorts:
-                    if cohort.is_queue:
-                        self._delivery.move_from_absent(cohort)
+        for holder in list(client.subscriptions.values()):
+            cohort = cast(Member, holder).cohort
+            if cohort.is_queue:
+                self._delivery.move_from_absent(cohort)
 
     def _wake_subscriptions(self, client: Client) -> None:
-        for channel_name in dict.fromkeys(client.subscriptions.values()):
-            channel = self._state.channels.get(channel_name)
-            if channel is None:
-                continue
-            for cohort in channel.cohorts:
-                for member in list(cohort.members):
-                    if member.client is client and member.is_reachable():
-                        self._delivery.come_back(member)
+        for holder in list(client.subscriptions.values()):
+            member = cast(Member, holder)
+            if member.is_reachable():
+                self._delivery.come_back(member)

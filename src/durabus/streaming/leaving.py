@@ -8,6 +8,8 @@
 | last member of a durable queue group | a shadow keeps the position | the group is removed |
 """
 
+from typing import cast
+
 from durabus.streaming.channel import Channel
 from durabus.streaming.clients import Client
 from durabus.streaming.cohort import Cohort, Member
@@ -39,14 +41,11 @@ class Leaving(HeartbeatCloser):
         state.clients.remove(client)
         self._heartbeats.end(client)
         state.batch.state.append((KIND_CLIENT, client.client_id, None))
-        for subscription_id, channel_name in list(client.subscriptions.items()):
-            channel = state.channels.get(channel_name)
-            if channel is None:
-                continue
-            for cohort in list(channel.cohorts):
-                for member in list(cohort.members):
-                    if member.client is client and member.subscription_id == subscription_id:
-                        self.end(channel, member, False)
+        for holder in list(client.subscriptions.values()):
+            member = cast(Member, holder)
+            channel = state.channels_by_id.get(member.cohort.channel_id)
+            if channel is not None:
+                self.end(channel, member, False)
         state.log.debug(f"[Client:{text(client.client_id)}] Closed")
 
     def end(self, channel: Channel, member: Member, is_unsubscribe: bool) -> None:

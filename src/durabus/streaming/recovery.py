@@ -133,7 +133,7 @@ class Recovery:
         cohort = self._cohort(channel, record)
         member = Member(cohort, record, client, self._delivery)
         if client is not None:
-            client.subscriptions[record.subscription_id] = channel.name
+            client.subscriptions[record.subscription_id] = member
             cohort.members.append(member)
         elif cohort.shadow is None and not cohort.members:
             cohort.shadow = member

@@ -8,7 +8,7 @@ clock: `begin` says what time it is.
 from collections import deque
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from durabus.broker.bus import Bus
 from durabus.streaming.channel import Channel, ChannelOwner
@@ -21,7 +21,7 @@ from durabus.streaming.records import encode_channel_name
 from durabus.streaming.store_port import KIND_CHANNEL, Batch, Store
 from durabus.streaming.timers import Timers
 
-__all__ = ["ChannelRefusedError", "Pending", "State", "Statistics", "Subjects"]
+__all__ = ["BatchCloser", "ChannelRefusedError", "Pending", "State", "Statistics", "Subjects"]
 
 _DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SUFFIX_DIGITS: Final = 10
@@ -29,6 +29,15 @@ _SUFFIX_DIGITS: Final = 10
 
 class ChannelRefusedError(Exception):
     """A channel may not be created; the text is what the client is told."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class BatchCloser:
+    """Who sends full batches on their way; the core implements it."""
+
+    def close_full_batch(self) -> None:
+        """The open batch has as many messages as a batch may have."""
+        raise NotImplementedError  # pragma: no cover - abstract
 
 
 class Statistics:
@@ -96,6 +105,7 @@ class State:
         self.woken: list[Cohort] = []
         self.dirty: list[Cohort] = []
         self.channel_owner: ChannelOwner | None = None
+        self.batch_closer: BatchCloser | None = None
         self._folded_names: dict[bytes, bytes] = {}
         self._inbox_count = 0
         self._request_count = 0
@@ -104,6 +114,102 @@ class State:
         """It is `now_ns` (monotonic) and `wall_ns` (since 1970) for everything that follows."""
         self.now_ns = now_ns
         self.wall_ns = wall_ns
+
+    def batch_room(self) -> i64:
+        """How many more messages the open batch takes before it is sent on its way; at least 1."""
+        limit: i64 = self.options.batch_messages_max
+        return limit - self.batch_messages % limit
+
+    def close_full_batch(self) -> None:
+        """The open batch has as many messages as a batch may have."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+
+class Statistics:
+    """Counters since the start; messages and bytes that came in from publishers, and went out to subscribers."""
+
+    def __init__(self) -> None:
+        """All zero."""
+        self.in_messages: i64 = 0
+        self.in_bytes: i64 = 0
+        self.out_messages: i64 = 0
+        self.out_bytes: i64 = 0
+
+
+class Subjects:
+    """The subjects that a server of one cluster ID listens on: docs/protocol.md §3.4."""
+
+    def __init__(self, cluster_id: bytes) -> None:
+        """Build them all."""
+        self.discover = b"_STAN.discover." + cluster_id
+        self.pings = self.discover + b".pings"
+        self.publish_prefix = b"_STAN.pub." + cluster_id
+        self.subscribe = b"_STAN.sub." + cluster_id
+        self.unsubscribe = b"_STAN.unsub." + cluster_id
+        self.subscription_close = b"_STAN.subclose." + cluster_id
+        self.close = b"_STAN.close." + cluster_id
+
+
+class Pending:
+    """A batch on its way to the store, and what waits for it."""
+
+    def __init__(self, batch: Batch, effects: list[Effect], channels: list[Channel]) -> None:
+        """Keep the batch with its effects and the channels that it has messages for."""
+        self.batch = batch
+        self.effects = effects
+        self.channels = channels
+        self.lasts = [int(channel.last) for channel in channels]
+
+
+class State:
+    """Owner of everything that changes in the core. One writer, one thread."""
+
+    def __init__(self, options: CoreOptions, bus: Bus, store: Store, log: Log) -> None:
+        """Nothing recovered yet, nothing decided."""
+        self.options = options
+        self.bus = bus
+        self.store = store
+        self.log = log
+        self.subjects = Subjects(options.cluster_id)
+        self.now_ns = 0
+        self.wall_ns = 0
+        self.timers = Timers()
+        self.clients = Clients()
+        self.channels: dict[bytes, Channel] = {}
+        self.channels_by_id: dict[int, Channel] = {}
+        self.statistics = Statistics()
+        self.channel_id_last = 0
+        self.subscription_id_last = 0
+        self.epoch = 0
+        self.failure = ""  # why nothing is decided at the moment; empty when all is well
+        self.batch = Batch(1, 0)
+        self.batch_messages: i64 = 0
+        self.effects: list[Effect] = []
+        self.open_channels: list[Channel] = []
+        self.in_flight: deque[Pending] = deque()
+        self.woken: list[Cohort] = []
+        self.dirty: list[Cohort] = []
+        self.channel_owner: ChannelOwner | None = None
+        self.batch_closer: BatchCloser | None = None
+        self._folded_names: dict[bytes, bytes] = {}
+        self._inbox_count = 0
+        self._request_count = 0
+
+    def begin(self, now_ns: int, wall_ns: int) -> None:
+        """It is `now_ns` (monotonic) and `wall_ns` (since 1970) for everything that follows."""
+        self.now_ns = now_ns
+        self.wall_ns = wall_ns
+
+    def batch_room(self) -> i64:
+        """How many more messages the open batch takes before it is sent on its way; at least 1."""
+        room: i64 = self.options.batch_messages_max
+        room -= self.batch_messages
+        return room if room > 0 else 1
+
+    def close_full_batch(self) -> None:
+        """Send the open batch on its way, if the store takes another one now; else it goes on growing."""
+        if self.batch_closer is not None:
+            self.batch_closer.close_full_batch()
 
     def reply(self, subject: bytes, payload: bytes, error_field: int) -> None:
         """Respond to a request, after everything decided so far is durable."""

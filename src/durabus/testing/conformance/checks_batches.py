@@ -25,10 +25,12 @@ async def acquire_refuses_or_leases(trial: Trial) -> None:
     """`acquire` makes the only one who asks the writer, or raises StoreError where that is not supported."""
     if trial.lease is None:
         try:
-            trial.lease = await within(trial.harness.patience_s, "acquire", trial.store.acquire("conformance"))
+            lease = await within(trial.harness.patience_s, "acquire", trial.store.acquire("conformance"))
         except StoreError as error:
             expect(bool(str(error)), "acquire raised a StoreError without a text")
-    expect(trial.lease is None or isinstance(trial.lease, Lease), f"acquire returned {trial.lease!r}")
+        else:
+            expect(isinstance(lease, Lease), f"acquire returned {lease!r}, but nobody else has this store")
+            trial.lease = lease
     batch = trial.batch()
     trial.publish(batch, trial.add_channel(batch), 3)
     await trial.write(batch)
