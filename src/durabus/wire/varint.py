@@ -115,8 +115,9 @@ class FieldReader:
         raise DecodeError(f"a number longer than {VARINT_BYTES_MAX} bytes, before byte {self._position}")
 
     def _take(self, count: int) -> bytes:
-        if count > self._end - self._position:
-            raise DecodeError(f"a field of {count} bytes where {self._end - self._position} are left")
+        left = int(self._end - self._position)  # an int: `count` may be larger than what an i64 holds
+        if count > left:
+            raise DecodeError(f"a field of {count} bytes where {left} are left")
         start = self._position
         self._position += count
         return self._message[start : self._position]
