@@ -221,7 +221,7 @@ def open_log_file(name: str) -> TextIO:
     try:
         descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "invalid argument"
         raise LogFileError(f"error opening file: open {name}: {reason[:1].lower()}{reason[1:]}") from None
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 

@@ -90,7 +90,9 @@ async def test_a_bug_in_a_document_is_one_line(capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr() == ("", "")
 
 
-async def test_garbage_gets_an_error_and_no_noise(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_garbage_gets_an_error_and_no_noise(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(FixedSource()) as port:
         reader, writer = await asyncio.open_connection(LOCAL, port.port)
         writer.write(b"\x00\xff this is not HTTP\r\n\r\n")
@@ -98,6 +100,7 @@ async def test_garbage_gets_an_error_and_no_noise(capfd: pytest.CaptureFixture[s
         writer.close()
         await writer.wait_closed()
         assert (await get(port, "/healthz"))[0] == 200
+    assert caplog.records == []
     assert capfd.readouterr() == ("", "")
 
 

@@ -134,10 +134,11 @@ class SlowHarness(MemoryHarness):
 
     def __init__(self, kind: type[SlowStore] = SlowStore) -> None:
         super().__init__(lambda: kind(MemoryStore()))
+        self.slow_kind = kind
 
     async def reopen(self, store: Store) -> Store:
         assert isinstance(store, SlowStore)
-        return SlowStore(store.inner)
+        return self.slow_kind(store.inner)
 
 
 def harness_of(kind: type[Store]) -> StoreHarness:

@@ -57,7 +57,7 @@ class Database {
     const folder = this.#folder(collection, document.id);
     fs.mkdirSync(folder, { recursive: true });
     const scratch = path.join(this.scratch, `${process.pid}-${++this.scratchCount}`);
-    fs.writeFileSync(scratch, JSON.stringify({ document, event }), { flush: true });
+    writeSynced(scratch, JSON.stringify({ document, event }));
     try {
       fs.linkSync(scratch, path.join(folder, `${document.version}.json`));
       if (event) this.outgoing.push(this.#outgoingEvent(folder, document.version, event));
@@ -143,6 +143,16 @@ class Database {
   /** An id may be anything; a folder name may not. */
   #folder(collection, id) {
     return path.join(this.directory, collection, encodeURIComponent(id).replaceAll('.', '%2E'));
+  }
+}
+
+function writeSynced(name, text) {
+  const file = fs.openSync(name, 'w');
+  try {
+    fs.writeFileSync(file, text);
+    fs.fsyncSync(file);
+  } finally {
+    fs.closeSync(file);
   }
 }
 

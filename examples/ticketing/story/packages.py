@@ -17,7 +17,7 @@ def install_packages() -> None:
     """Does nothing if what package-lock.json asks for is there. Two stories at once do not get in each other's way."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise SetupError(f"the services of the ticket shop need Node.js 20 or newer, and {program} is not there")
+            raise SetupError(f"the services of the ticket shop need Node.js 18 or newer, and {program} is not there")
     with _alone():
         if not _is_installed():
             tell("Installing the packages of examples/ticketing (npm ci)")

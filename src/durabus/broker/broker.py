@@ -1,7 +1,6 @@
 """The embedded broker: owns the listener and the connections of one server (docs/protocol.md §1)."""
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable
 
@@ -9,7 +8,6 @@ from durabus.broker.router import Router
 from durabus.broker.session import Link, Session, SessionLimits
 from durabus.broker.transport import Connection, Turn
 from durabus.clock import Clock
-from durabus.errors import StartError
 from durabus.wire.documents import InfoDocument, encode_info
 from durabus.wire.framing import error_line, info_line
 
@@ -49,7 +47,10 @@ class Broker:
         self._input_count = 0
 
     async def start(self, begin_turn: Callable[[], None], end_turn: Callable[[], None]) -> int:
-        """Open the port and return its number; the two callables frame every turn with input. Raises StartError."""
+        """Open the port and return its number; the two callables frame every turn with input.
+
+        Raises OSError when the port cannot be had.
+        """
         loop = asyncio.get_running_loop()
         settings = self.settings
 
@@ -62,16 +63,9 @@ class Broker:
         def make() -> Connection:
             return Connection(self._make_session, self._on_end, turn, self._clock, settings.write_deadline_s)
 
-        try:
-            self._server = await loop.create_server(
-                make, settings.host, settings.port, backlog=_BACKLOG, family=_family(settings.host)
-            )
-        except OSError as error:
-            reason = "address already in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            raise StartError(
-                f"Error listening on {settings.host}:{settings.port}: {reason}; "
-                "choose another port with -p or stop what listens there"
-            ) from None
+        self._server = await loop.create_server(
+            make, settings.host, settings.port, backlog=_BACKLOG, family=_family(settings.host)
+        )
         settings.port = self._server.sockets[0].getsockname()[1]
         settings.info.port = settings.port
         return settings.port

@@ -14,6 +14,7 @@ from durabus.broker.broker import Broker, BrokerSettings
 from durabus.broker.router import Router
 from durabus.broker.session import SessionLimits
 from durabus.clock import Clock
+from durabus.config.addresses import describe_listen_error
 from durabus.config.options import Options
 from durabus.errors import StartError
 from durabus.monitoring.port import MonitoringPort
@@ -77,6 +78,7 @@ class Server:
         )
         self._monitoring: MonitoringPort | None = None
         self._monitoring_task: asyncio.Task[None] | None = None
+        self._freezing: asyncio.Task[None] | None = None
 
     @property
     def service(self) -> StreamingService:
@@ -99,26 +101,45 @@ class Server:
         if options.monitoring.port is not None:
             self._monitoring = MonitoringPort(options.broker.host, options.monitoring.port, self, log.error)
             self._monitoring.open()
-        await self._broker.start(self._service.begin, self._service.end_turn)
-        self._broker_log.info(f"Listening for client connections on {options.broker.host}:{self.port}")
-        log.info("Recovering the state...")
+        await self._open_port()
+        self._broker_log.info(logs.BROKER_READY_LINE)
+        log.info(logs.RECOVERING_LINE)
         await self._service.recover()
         log.info(logs.recovery_line(len(self._service.core.state.channels)))
         log.info(*logs.store_lines(self._store.name, options.limits))
         log.warning(logs.acknowledgement_line(self._store.name))
         self._service.listen()
         if self._monitoring is not None:
-            self._broker_log.info(
-                f"Starting http monitor on {options.broker.host}:{self._monitoring.port}"
-            )
+            self._broker_log.info(logs.monitor_line(options.broker.host, self._monitoring.port))
             self._monitoring_task = asyncio.get_running_loop().create_task(self._monitoring.serve())
         self._is_ready = True
         log.info(logs.READY_LINE)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        # What is there now stays: the collector need not look at it again, nor ever walk the stored log for long.
+        self._freeze()
+        if self._monitoring_task is not None:
+            self._freezing = asyncio.get_running_loop().create_task(self._freeze_with_monitoring())
+
+    async def _open_port(self) -> None:
+        """Listen for clients; raises StartError."""
+        broker = self.options.broker
+        try:
+            await self._broker.start(self._service.begin, self._service.end_turn)
+        except OSError as error:
+            reason = describe_listen_error(broker.host, broker.port, error)
+            raise StartError(f"{reason} (choose another port with -p, or stop what listens there)") from None
+        self._broker_log.info(logs.listening_line(broker.host, self.port))
+
+    def _freeze(self) -> None:
+        """What is there now stays: the collector need not look at it again, nor ever walk the stored log for long."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 1000)
+
+    async def _freeze_with_monitoring(self) -> None:
+        """HTTP is loaded after the ports are open; it stays, too."""
+        if self._monitoring is not None:
+            await self._monitoring.wait_serving()
+            self._freeze()
 
     async def wait_failed(self) -> str:
         """Wait until the server cannot go on; the reason."""
@@ -136,6 +157,8 @@ class Server:
         await self._broker.drain()
         await self._service.stop()
         await self._broker.stop()
+        if self._freezing is not None:
+            self._freezing.cancel()
         if self._monitoring is not None:
             if self._monitoring_task is None:
                 self._monitoring.close()
