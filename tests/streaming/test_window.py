@@ -147,7 +147,7 @@ class WindowMachine(RuleBasedStateMachine):
 
 
 TestWindow = WindowMachine.TestCase
-TestWindow.settings = settings(max_examples=60, stateful_step_count=30)
+TestWindow.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def test_a_message_that_is_never_acknowledged_holds_no_others() -> None:

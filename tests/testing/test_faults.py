@@ -8,6 +8,7 @@ from durabus.errors import StoreError
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import FATAL, KIND_CLIENT, REFUSED, UNKNOWN, Batch, Run, StoreListener
 from durabus.testing.conformance import Check, StoreHarness, checks_for, run_check
+from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.stores.harnesses import MemoryHarness
 
@@ -34,18 +35,18 @@ class Listener(StoreListener):
         self.told.append(("seek", request, sequence))
 
 
-class LaterStore(MemoryStore):
+class LaterStore(DelegatingStore):
     """A memory store that ends its batches when it is told to."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(MemoryStore())
         self.waiting: list[Batch] = []
 
     def submit(self, batch: Batch) -> None:
         self.waiting.append(batch)
 
     def go_on(self) -> None:
-        super().submit(self.waiting.pop(0))
+        self.inner.submit(self.waiting.pop(0))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from durabus.wire.framing import error_line, info_line
 __all__ = ["Broker", "BrokerSettings"]
 
 _BACKLOG = 1024
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 _DRAIN_POLL_S = 0.02
 _DRAIN_MAX_S = 0.5
 
@@ -124,4 +125,4 @@ class Broker:
 
 def _family(host: str) -> socket.AddressFamily:
     """IPv4 for the default address, so that one port is one socket; whatever the name leads to otherwise."""
-    return socket.AF_INET if host == "0.0.0.0" else socket.AF_UNSPEC
+    return socket.AF_INET if host == _EVERYWHERE else socket.AF_UNSPEC

@@ -151,7 +151,8 @@ class Server:
         """Answer what is under way, store what is decided, close everything. Twice is once."""
         if self._state == "SHUTDOWN":
             return
-        self._log.info("Shutting down.")
+        if self._is_ready:
+            self._log.info("Shutting down.")
         self._is_ready = False
         self._state = "SHUTDOWN"
         await self._broker.drain()

@@ -57,7 +57,7 @@ class Member(Holder):
         return self.pending >= self.max_in_flight
 
     def is_reachable(self) -> bool:
-        """Whether what is sent now has somebody to reach: docs/protocol.md §5.4."""
+        """Whether what is sent now has somebody to reach: docs/protocol.md §5.6."""
         client = self.client
         return self.is_active and client is not None and not client.is_absent and not self.inbox_gone
 

@@ -1,11 +1,9 @@
 """The streaming core as one object: told what happened and at what time, it decides, and releases what is safe.
 
-    begin(now)  ->  requests, through the receivers  ->  end_turn()
-    the store:  on_durable / on_failed / on_page / on_seek
-    time:       next_deadline_ns(), then advance(now)
+begin(now)  ->  requests, through the receivers  ->  end_turn()
+the store:  on_durable / on_failed / on_page / on_seek
+time:       next_deadline_ns(), then advance(now)
 """
-
-from mypy_extensions import i64
 
 from durabus.broker.bus import Bus
 from durabus.streaming.delivery import Delivery
@@ -177,10 +175,8 @@ class Core(StoreListener):
     def _release(self, pending: Pending) -> None:
         state = self.state
         state.in_flight.popleft()
-        index: i64 = 0
-        for channel in pending.channels:
-            channel.durable_last = pending.lasts[index]
-            index += 1
+        for channel, last in zip(pending.channels, pending.lasts, strict=True):
+            channel.durable_last = last
             if channel.cohorts:
                 state.wake_channel(channel)
             if channel.limits.bytes_max and channel.stored_bytes > channel.limits.bytes_max:

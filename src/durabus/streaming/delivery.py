@@ -24,7 +24,7 @@ __all__ = ["Delivery"]
 
 _PAGE_BYTES_MAX: Final = 1024 * 1024
 _TOGETHER_NS: Final = 15 * MILLISECOND_NS
-"""Redeliveries that are due this soon go out together: docs/protocol.md §8.3."""
+"""Redeliveries that are due this soon go out together: docs/protocol.md §8.4."""
 _REDELIVERED_FIELD: Final = b"\x30\x01"
 
 
@@ -114,9 +114,7 @@ class Delivery(MemberOwner):
             self._state.log.error(f"Error decoding ack: {error}")
             return 0
         if ack.subject != cohort.channel_name:
-            self._state.log.error(
-                f"Unable to process ack seq={ack.sequence}, channel {text(ack.subject)} not found"
-            )
+            self._state.log.error(f"Unable to process ack seq={ack.sequence}, channel {text(ack.subject)} not found")
             return 0
         return ack.sequence if ack.sequence < 1 << 62 else 0
 
@@ -431,18 +429,17 @@ def _holder(cohort: Cohort, sequence: int) -> Member | None:
 
 
 def _best_member(cohort: Cohort) -> Member | None:
-    """Who gets the next new message: docs/protocol.md §9.2. None when nobody may."""
+    """Who gets the next new message: docs/protocol.md §9.1. None when nobody may."""
     members = cohort.members
     best: Member | None = None
     best_index = 0
-    index = 0
-    for member in members:
+    for index, member in enumerate(members):
         client = member.client
-        if member.pending < member.max_in_flight and client is not None and client.failed_heartbeats == 0:
-            if (best is None or member.pending < best.pending) and member.is_reachable():
-                best = member
-                best_index = index
-        index += 1
+        if member.pending >= member.max_in_flight or client is None or client.failed_heartbeats:
+            continue
+        if (best is None or member.pending < best.pending) and member.is_reachable():
+            best = member
+            best_index = index
     if best is None:
         # Everybody stalls or fails its heartbeats: the first that may still be sent something gets it.
         for member in members:
@@ -484,6 +481,6 @@ def _can_redeliver(member: Member, client: Client) -> bool:
 
 
 def _postpone(flight: Flight, member: Member, now_ns: int) -> None:
-    """Set the next time `flight` is due: one AckWait after the last one (docs/protocol.md §8.3), never in the past."""
+    """Set the next time `flight` is due: one AckWait after the last one (docs/protocol.md §8.4), never in the past."""
     following_ns = flight.deadline_ns + member.ack_wait_ns
     flight.deadline_ns = following_ns if following_ns > now_ns else now_ns + member.ack_wait_ns

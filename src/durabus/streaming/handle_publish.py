@@ -58,9 +58,7 @@ class PublishHandler(Receiver):
                 continue
             connection_id = request.connection_id
             if client is None or not client.is_registered or not connection_id or client.connection_id != connection_id:
-                client = state.clients.sender(
-                    payload[request.client_id_start : request.client_id_end], connection_id
-                )
+                client = state.clients.sender(payload[request.client_id_start : request.client_id_end], connection_id)
                 self._client = client
             if client is None or not request.guid_field:
                 self._refuse(publish.reply, INVALID_PUBLISH)

@@ -71,7 +71,7 @@ class _Seek:
 
 
 def cohort_key(record: SubscriptionRecord) -> bytes:
-    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.3."""
+    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.2."""
     if record.queue_group:
         return (b"durable group\0" if record.is_durable else b"group\0") + record.queue_group
     if record.durable_name:
@@ -129,21 +129,25 @@ class SubscribeHandler(Receiver):
         if seek is None:
             return False
         try:
-            if not seek.client.is_registered:
-                raise RefusedError("stan: unknown clientID")
-            if seek.channel.is_deleted:
-                raise RefusedError("stan: channel is being deleted")
-            cohort = seek.channel.by_key.get(cohort_key(_record(seek.request)))
-            if cohort is None:
-                start = sequence if sequence else int(seek.channel.durable_last + 1)
-                self._create(seek.channel, seek.client, seek.request, seek.reply, max(start, 1) - 1)
-            elif cohort.is_queue or not cohort.members:
-                self._join(seek.channel, cohort, seek.client, _record(seek.request), seek.request, seek.reply)
-            else:
-                raise RefusedError("stan: duplicate durable registration")
+            self._finish(seek, sequence)
         except RefusedError as error:
             self._state.reply(seek.reply, encode_subscription_response(b"", str(error)), 0)
         return True
+
+    def _finish(self, seek: _Seek, sequence: int) -> None:
+        """Subscribe from `sequence` on, if what was true when the search began still is."""
+        if not seek.client.is_registered:
+            raise RefusedError("stan: unknown clientID")
+        if seek.channel.is_deleted:
+            raise RefusedError("stan: channel is being deleted")
+        cohort = seek.channel.by_key.get(cohort_key(_record(seek.request)))
+        if cohort is None:
+            start = sequence if sequence else int(seek.channel.durable_last + 1)
+            self._create(seek.channel, seek.client, seek.request, seek.reply, max(start, 1) - 1)
+        elif cohort.is_queue or not cohort.members:
+            self._join(seek.channel, cohort, seek.client, _record(seek.request), seek.request, seek.reply)
+        else:
+            raise RefusedError("stan: duplicate durable registration")
 
     def _check_room(self, channel: Channel) -> None:
         if channel.limits.subscriptions_max and channel.subscription_count >= channel.limits.subscriptions_max:
@@ -202,9 +206,7 @@ class SubscribeHandler(Receiver):
         member = Member(cohort, record, client, self._delivery)
         cohort.members.append(member)
         client.subscriptions[record.subscription_id] = member
-        state.batch.state.append(
-            (KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record))
-        )
+        state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record)))
         state.touch(cohort)
         state.effects.append(_Subscribed(self._delivery, member, reply, is_resumed))
         channel = state.channels_by_id.get(cohort.channel_id)
@@ -216,7 +218,7 @@ class SubscribeHandler(Receiver):
 
 
 def _validated(payload: bytes) -> SubscriptionRequest:
-    """Decode and check a request, in the order of docs/protocol.md §4.3."""
+    """Decode and check a request, in the order of docs/protocol.md §4.2."""
     try:
         request = decode_subscription_request(payload)
     except DecodeError:
@@ -250,7 +252,7 @@ def _record(request: SubscriptionRequest) -> SubscriptionRecord:
 
 
 def _start(channel: Channel, request: SubscriptionRequest) -> int:
-    """The first sequence to send: docs/protocol.md §7.2."""
+    """The first sequence to send: docs/protocol.md §7.3."""
     first = max(int(channel.first), 1)
     following = int(channel.last + 1)
     if request.start_position == START_LAST_RECEIVED:

@@ -1,4 +1,4 @@
-"""Ending one subscription: unsubscribe for good, or close (docs/protocol.md §10.1)."""
+"""Ending one subscription: unsubscribe for good, or close (docs/protocol.md §10.1, §10.2)."""
 
 from durabus.broker.bus import Receiver
 from durabus.streaming.channel import Channel

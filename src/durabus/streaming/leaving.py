@@ -85,9 +85,7 @@ class Leaving(HeartbeatCloser):
             record.client_id = b""
         member.client = None
         cohort.shadow = member
-        self._state.batch.state.append(
-            (KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record))
-        )
+        self._state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record)))
         self._state.touch(cohort)
 
     def _remove(self, channel: Channel, cohort: Cohort, member: Member) -> None:

@@ -46,15 +46,11 @@ class Retention(ChannelOwner):
             return
         self._report(channel)
         while channel.stored_bytes > limits.bytes_max and channel.first < channel.durable_last:
-            bodies = self._state.store.read_now(
-                channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE
-            )
+            bodies = self._state.store.read_now(channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE)
             if bodies is None:
                 request = self._state.next_request()
                 self._size_reads[request] = channel
-                self._state.store.read(
-                    request, channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE
-                )
+                self._state.store.read(request, channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE)
                 return
             if not bodies:
                 return
@@ -166,9 +162,7 @@ class Retention(ChannelOwner):
         """Ask the store which recovered messages are too old: only it knows when they came."""
         request = self._state.next_request()
         self._age_seeks[request] = channel
-        self._state.store.seek(
-            request, channel.channel_id, self._state.wall_ns - channel.limits.age_max_ns + 1
-        )
+        self._state.store.seek(request, channel.channel_id, self._state.wall_ns - channel.limits.age_max_ns + 1)
 
     def on_seek(self, request: int, sequence: int) -> bool:
         """The first message of a recovered channel that is not too old; whether the search was one of ours."""

@@ -111,7 +111,7 @@ class StreamingService:
                     return
                 try:
                     recovered = await self._store.recover(None)
-                except Exception as error:  # whatever a store raises: publishers go on being told why
+                except Exception as error:  # noqa: BLE001 - whatever a store raises: publishers are told why
                     self._log.error(f"the store cannot be recovered yet: {error}")
                     await asyncio.sleep(_RETRY_S)
             old = self._core
@@ -123,7 +123,7 @@ class StreamingService:
             self._core.restore(recovered, old.state.epoch)
             self._core.listen()
             self._log.info("the store is recovered, serving again")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, serving cannot go on without a core
             self._fail(str(error))
         finally:
             self._recovering = None

@@ -1,4 +1,4 @@
-"""What is in flight: the sent and not yet acknowledged sequences of one position in a channel (docs/protocol.md §8.2).
+"""What is in flight: the sent and not yet acknowledged sequences of one position in a channel (docs/protocol.md §8.1).
 
 A sequence in flight is one slot of a list and no object of its own: all messages that went to one member together share
 one `Flight`, which knows when they are due again.
@@ -78,7 +78,7 @@ class Window:
         self._count_in(flight, sequence + count - 1, count)
 
     def put(self, sequence: i64, flight: Flight) -> None:
-        """Let `flight` take over a message that is in flight, or put back one that is older than the others."""
+        """Put one message in flight that is not: taken from somebody else, or older than the others."""
         index: i64 = sequence - self._base
         if index >= len(self._slots):
             self.add(sequence, flight)
@@ -172,6 +172,7 @@ class Window:
         del self._slots[:stop]
         self._base += stop
         self._head = 0
+        self._advance()
 
     def _advance(self) -> None:
         """Move the head over slots that are free, and drop them when they are the larger part."""

@@ -19,14 +19,14 @@ from durabus.wire.varint import (
 )
 
 __all__ = [
-    "Ack",
-    "ConnectRequest",
-    "DecodeError",
     "START_FIRST",
     "START_LAST_RECEIVED",
     "START_NEW_ONLY",
     "START_SEQUENCE",
     "START_TIME_DELTA",
+    "Ack",
+    "ConnectRequest",
+    "DecodeError",
     "SubscriptionRequest",
     "UnsubscribeRequest",
     "decode_ack",
