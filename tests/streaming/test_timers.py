@@ -144,6 +144,18 @@ def test_a_deadline_that_is_moved_again_and_again_is_kept_once() -> None:
     assert moved.told == [20_000]
 
 
+def test_a_deadline_that_is_cancelled_and_set_again_is_kept_once() -> None:
+    timers = Timers()
+    alarm = Alarm()
+    for _ in range(10_000):
+        timers.set(alarm, 1000)
+        timers.cancel(alarm)
+    timers.set(alarm, 1000)
+    assert len(timers._heap) < 200
+    assert timers.fire(1000) == 1
+    assert alarm.told == [1000]
+
+
 def test_many_deadlines_at_once_are_all_kept() -> None:
     timers = Timers()
     alarms = [Alarm() for _ in range(5000)]

@@ -41,16 +41,11 @@ class Listener {
   }
 
   async #receive(message) {
-    const data = JSON.parse(message.getData());
-    const event = {
-      subject: this.subject,
-      sequence: message.getSequence(),
-      redelivered: message.isRedelivered(),
-      id: data.id,
-      version: data.version,
-    };
-    this.service.say('received', event);
+    const event = { subject: this.subject, sequence: message.getSequence(), redelivered: message.isRedelivered() };
     try {
+      const data = JSON.parse(message.getData());
+      Object.assign(event, { id: data.id, version: data.version });
+      this.service.say('received', event);
       await this.service.holdIfAsked(event);
       const outcome = this.onEvent(data);
       if (event.redelivered) await this.service.outbox.recover();

@@ -31,7 +31,7 @@ class SessionLimits:
         ping_interval_ns: int,
         pings_out_max: int,
     ) -> None:
-        """Keep the limits; docs/protocol.md §1.5 has the defaults."""
+        """Keep the limits; docs/protocol.md §11.4 has the defaults."""
         self.control_line_bytes_max = control_line_bytes_max
         self.payload_bytes_max = payload_bytes_max
         self.pending_bytes_max: i64 = pending_bytes_max

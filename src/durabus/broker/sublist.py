@@ -1,4 +1,4 @@
-"""Who listens to what: subscriptions by subject, with a bounded cache of answers (docs/protocol.md §3.2).
+"""Who listens to what: subscriptions by subject, with a bounded cache of answers (docs/protocol.md §3.1).
 
 Literal subjects live in a dictionary, those with wildcards in a tree of tokens; an answer is remembered until a
 subscription changes that could change it.

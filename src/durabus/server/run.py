@@ -1,4 +1,4 @@
-"""Runs one server as a process: the event loop, the signals, the exit code (docs/protocol.md §12.5)."""
+"""Runs one server as a process: the event loop, the signals, the exit code (docs/protocol.md §12.6)."""
 
 import asyncio
 import signal

@@ -71,10 +71,12 @@ class _Log:
             at += take
             left -= take
         for index, timestamp_ns in run.stamps:
-            first: i64 = max(run.first_sequence + index, self.last + 1)
-            if self.stamps and self.stamps[-1][0] == first:
-                self.stamps[-1] = (int(first), timestamp_ns)
-            elif not self.stamps or self.stamps[-1][1] != timestamp_ns:
+            first: i64 = run.first_sequence + index
+            if first <= self.last:
+                first = self.last + 1
+                if self.stamps[-1][0] == first:
+                    self.stamps.pop()  # it held for messages that were there
+            if not self.stamps or self.stamps[-1][1] != timestamp_ns:
                 self.stamps.append((int(first), timestamp_ns))
         self.last += len(bodies)
 
@@ -212,6 +214,14 @@ class MemoryStore(Store):
 
     def _gap(self, batch: Batch) -> str:
         """Which messages `batch` leaves out, in words; empty when there is no gap."""
+        for run in batch.runs:
+            log = self._logs.get(run.channel_id)
+            if log is None or run.first_sequence > log.last + 1:
+                return self._gap_between(batch)
+        return ""
+
+    def _gap_between(self, batch: Batch) -> str:
+        """The same, for runs that may continue an earlier one of their own batch."""
         lasts: dict[int, int] = {}
         for run in batch.runs:
             last: i64 = lasts.get(run.channel_id, 0)

@@ -45,6 +45,7 @@ class Client(Timed):
         self.is_absent = False
         self.grace_is_over = False
         self.failed_heartbeats = 0
+        self.due_ns = 0  # when the next heartbeat, or the answer to the last one, is due
         self.heartbeat_token = 0  # the number of the unanswered heartbeat, 0 for none
         self.subscriptions: dict[int, Holder] = {}  # its members, by subscription number
         self.absence = _Absence(self, owner)
@@ -107,7 +108,7 @@ class Clients:
         self._by_connection.pop(client.connection_id, None)
 
     def sender(self, client_id: bytes, connection_id: bytes) -> Client | None:
-        """Who published: by connection ID alone where there is one, else by client ID (docs/protocol.md §4.2)."""
+        """Who published: by connection ID alone where there is one, else by client ID (docs/protocol.md §5.3)."""
         if connection_id:
             return self._by_connection.get(connection_id)
         return self.by_id.get(client_id)

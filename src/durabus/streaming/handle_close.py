@@ -1,4 +1,4 @@
-"""Closing a connection (docs/protocol.md §10.2): what the client sent before, publishes and acks, is decided by now."""
+"""Closing a connection (docs/protocol.md §10.3): what the client sent before, publishes and acks, is decided by now."""
 
 from typing import Final
 

@@ -71,7 +71,7 @@ class _Seek:
 
 
 def cohort_key(record: SubscriptionRecord) -> bytes:
-    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.2."""
+    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.3."""
     if record.queue_group:
         return (b"durable group\0" if record.is_durable else b"group\0") + record.queue_group
     if record.durable_name:
@@ -142,7 +142,7 @@ class SubscribeHandler(Receiver):
             raise RefusedError("stan: channel is being deleted")
         cohort = seek.channel.by_key.get(cohort_key(_record(seek.request)))
         if cohort is None:
-            start = sequence if sequence else int(seek.channel.durable_last + 1)
+            start = sequence or int(seek.channel.durable_last + 1)
             self._create(seek.channel, seek.client, seek.request, seek.reply, max(start, 1) - 1)
         elif cohort.is_queue or not cohort.members:
             self._join(seek.channel, cohort, seek.client, _record(seek.request), seek.request, seek.reply)
@@ -252,7 +252,7 @@ def _record(request: SubscriptionRequest) -> SubscriptionRecord:
 
 
 def _start(channel: Channel, request: SubscriptionRequest) -> int:
-    """The first sequence to send: docs/protocol.md §7.3."""
+    """The first sequence to send: docs/protocol.md §7.2."""
     first = max(int(channel.first), 1)
     following = int(channel.last + 1)
     if request.start_position == START_LAST_RECEIVED:

@@ -1,10 +1,10 @@
-"""Heartbeats and presence: is a client there, and for how long has it not been (docs/protocol.md §5.3, §5.4).
+"""Heartbeats and presence: is a client there, and for how long has it not been (docs/protocol.md §5.4, §5.6).
 
 Two clocks run for each client. The original's formula ends its session; presence, which only a server that owns the
 sockets can see, says at once where messages can go.
 """
 
-from typing import cast
+from typing import Final, cast
 
 from mypy_extensions import mypyc_attr
 
@@ -12,11 +12,14 @@ from durabus.broker.bus import Receiver
 from durabus.streaming.clients import Client, ClientOwner
 from durabus.streaming.cohort import Member
 from durabus.streaming.delivery import Delivery
-from durabus.streaming.options import MILLISECOND_NS
+from durabus.streaming.options import MILLISECOND_NS, SECOND_NS
 from durabus.streaming.state import State, text
 from durabus.wire.operations import Publish
 
 __all__ = ["AnswerTaker", "HeartbeatCloser", "Heartbeats"]
+
+_PAUSE_NS: Final = SECOND_NS
+"""A deadline noticed this late means that this process stood still (stopped, swapped out), not that a client did."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -77,7 +80,7 @@ class Heartbeats(ClientOwner):
     def begin(self, client: Client) -> None:
         """Look after a client that was registered or recovered."""
         client.on_presence(self._state.bus.watch(client.record.heartbeat_inbox, client.watcher))
-        self._state.timers.set(client, self._state.now_ns + self._state.options.heartbeat_interval_ns)
+        self._set(client, self._state.now_ns + self._state.options.heartbeat_interval_ns)
 
     def end(self, client: Client) -> None:
         """Look after a client no longer."""
@@ -89,7 +92,7 @@ class Heartbeats(ClientOwner):
     def hurry(self, client: Client) -> None:
         """Ask `client` in a moment, unless a question is under way: it pinged us while its heartbeats failed."""
         if client.heartbeat_token == 0:
-            self._state.timers.set(client, self._state.now_ns + MILLISECOND_NS)
+            self._set(client, self._state.now_ns + MILLISECOND_NS)
 
     def on_heartbeat_time(self, client: Client, now_ns: int) -> None:
         """Ask, or count the question that was not answered."""
@@ -97,12 +100,14 @@ class Heartbeats(ClientOwner):
         if client.heartbeat_token:
             self._asked.pop(client.heartbeat_token, None)
             client.heartbeat_token = 0
-            self._fail(client, now_ns)
-            return
+            if now_ns - client.due_ns < _PAUSE_NS:
+                self._fail(client, now_ns)
+                return
+            # This process stood still: the answer may be waiting unread, so ask again instead of counting a failure.
         token = self._state.next_request()
         client.heartbeat_token = token
         self._asked[token] = client
-        self._state.timers.set(client, now_ns + options.heartbeat_timeout_ns)
+        self._set(client, now_ns + options.heartbeat_timeout_ns)
         if not self._state.bus.publish(client.record.heartbeat_inbox, self.reply_subject(token), b""):
             # Nobody listens: the answer is known without waiting for it.
             self._asked.pop(token, None)
@@ -119,9 +124,13 @@ class Heartbeats(ClientOwner):
         client.heartbeat_token = 0
         had_failed = client.failed_heartbeats > 0
         client.failed_heartbeats = 0
-        self._state.timers.set(client, self._state.now_ns + self._state.options.heartbeat_interval_ns)
+        self._set(client, self._state.now_ns + self._state.options.heartbeat_interval_ns)
         if had_failed:
             self._wake_subscriptions(client)
+
+    def _set(self, client: Client, due_ns: int) -> None:
+        client.due_ns = due_ns
+        self._state.timers.set(client, due_ns)
 
     def _fail(self, client: Client, now_ns: int) -> None:
         options = self._state.options
@@ -131,7 +140,7 @@ class Heartbeats(ClientOwner):
             if self.closer is not None:
                 self.closer.close_expired(client)
             return
-        self._state.timers.set(client, now_ns + options.heartbeat_interval_ns)
+        self._set(client, now_ns + options.heartbeat_interval_ns)
 
     def on_presence(self, client: Client) -> None:
         """A client has come or gone, as its socket shows."""

@@ -1,4 +1,4 @@
-"""From what a store remembers to live objects: after a start, and after a batch that failed (docs/protocol.md §10.3)."""
+"""From what a store remembers to live objects: after a start, and after a batch that failed (docs/protocol.md §10.6)."""
 
 from mypy_extensions import i64
 

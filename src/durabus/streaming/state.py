@@ -52,7 +52,7 @@ class Statistics:
 
 
 class Subjects:
-    """The subjects that a server of one cluster ID listens on: docs/protocol.md §3.4."""
+    """The subjects that a server of one cluster ID listens on: docs/protocol.md §3.2."""
 
     def __init__(self, cluster_id: bytes) -> None:
         """Build them all."""

@@ -232,7 +232,7 @@ def decode_ack(message: bytes) -> Ack:
 
 
 def is_control_message(message: bytes) -> bool:
-    """Whether a payload that is no PubMsg is a server's CtrlMsg, which is dropped without a word: §4.2."""
+    """Whether a payload that is no PubMsg is a server's CtrlMsg, which is dropped without a word: docs/protocol.md §2.9."""
     try:
         _fields(message, _bits(2, 3, 4), _bits(1))
     except DecodeError:

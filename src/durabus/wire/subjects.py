@@ -58,7 +58,7 @@ def matches(pattern: bytes, subject: bytes) -> bool:
 
 
 def is_channel_name(name: bytes) -> bool:
-    """Whether `name` may name a channel: docs/protocol.md §3.3."""
+    """Whether `name` may name a channel: docs/protocol.md §3.4."""
     if not name or name.startswith(b".") or name.endswith(b".") or b".." in name:
         return False
     return b"/" not in name and _STAR not in name and _GREATER not in name
