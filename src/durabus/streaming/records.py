@@ -1,13 +1,17 @@
-"""What a store keeps of clients, channels and subscriptions, and its bytes (docs/protocol.md §2.4).
+"""What a store keeps of the server, of clients, channels and subscriptions, and its bytes.
 
 The bytes are those of the original's own records, so that a store with the original's tables holds what it held.
 """
+
+from typing import Final
 
 from durabus.wire.stan_messages import SubscriptionRequest
 from durabus.wire.varint import WIRE_BYTES, WIRE_VARINT, DecodeError, FieldReader, bytes_field, signed_32, uint_field
 
 __all__ = [
+    "SERVER_KEY",
     "ClientRecord",
+    "ServerRecord",
     "SubscriptionRecord",
     "decode_channel_name",
     "decode_client",
@@ -18,6 +22,10 @@ __all__ = [
     "encode_server",
     "encode_subscription",
 ]
+
+
+SERVER_KEY: Final = b"server"
+"""The key of the only server record."""
 
 
 class ClientRecord:
@@ -149,11 +157,22 @@ def decode_channel_name(value: bytes) -> bytes:
     return name
 
 
-def encode_server(cluster_id: bytes) -> bytes:
-    """The record of the server: field 1, its cluster ID."""
-    return bytes_field(1, cluster_id)
+class ServerRecord:
+    """Whose store this is, and the highest numbers of channels and subscriptions that were ever given."""
+
+    def __init__(self, cluster_id: bytes, channel_id_last: int, subscription_id_last: int) -> None:
+        """Keep all three."""
+        self.cluster_id = cluster_id
+        self.channel_id_last = channel_id_last
+        self.subscription_id_last = subscription_id_last
 
 
-def decode_server(value: bytes) -> bytes:
-    """The cluster ID in the server's record; raises DecodeError."""
-    return _read(value)[0].get(1, b"")
+def encode_server(cluster_id: bytes, channel_id_last: int = 0, subscription_id_last: int = 0) -> bytes:
+    """ServerInfo with the cluster ID only, and the numbers used up in fields that the original ignores."""
+    return bytes_field(1, cluster_id) + uint_field(100, channel_id_last) + uint_field(101, subscription_id_last)
+
+
+def decode_server(value: bytes) -> ServerRecord:
+    """Decode the server's record; raises DecodeError."""
+    texts, numbers = _read(value)
+    return ServerRecord(texts.get(1, b""), numbers.get(100, 0), numbers.get(101, 0))

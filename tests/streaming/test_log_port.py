@@ -1,0 +1,31 @@
+"""The log port: a base that drops everything, and one that keeps it."""
+
+import pytest
+
+from durabus.streaming.log_port import Log
+from tests.streaming.harness import RecordingLog
+
+
+@pytest.mark.parametrize("debug_on", [False, True])
+def test_the_base_drops_lines(debug_on: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(debug_on)
+    assert log.debug_on is debug_on
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    log.error("d")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_debug_lines_are_not_wanted_unless_asked_for() -> None:
+    assert Log().debug_on is False
+
+
+def test_an_implementation_gets_them_through_the_port() -> None:
+    log = RecordingLog()
+    port: Log = log
+    port.debug("a")
+    port.info("b")
+    port.warning("c")
+    port.error("d")
+    assert log.lines == [("debug", "a"), ("info", "b"), ("warning", "c"), ("error", "d")]
