@@ -82,13 +82,12 @@ class UnsyncedAcknowledgement(JournalStore):
     """Reports a batch durable when it can be read, but makes it safe only with the next one: a write without a sync."""
 
     def __init__(self, journal: list[Batch]) -> None:
+        self.unsynced: list[Batch] = []
         super().__init__(journal)
-        self.unsynced: list[int] = []
 
     def write(self, number: int) -> None:
-        for earlier in self.unsynced:
-            super().write(earlier)
-        self.unsynced = [number]
+        self.journal += self.unsynced
+        self.unsynced = [self.submitted.pop(number)] if number in self.submitted else []
 
     async def close(self) -> None:
         self.write(0)

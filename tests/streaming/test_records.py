@@ -29,7 +29,12 @@ def test_a_client_is_the_originals_client_info() -> None:
     record = ClientRecord(b"orders", b"_INBOX.hb", b"\x01\x02", 1)
     record.ping_interval_s, record.ping_out_max = 5, 3
     assert encode_client(record) == (
-        blob(1, b"orders") + blob(2, b"_INBOX.hb") + blob(3, b"\x01\x02") + integer(4, 1) + integer(5, 5) + integer(6, 3)
+        blob(1, b"orders")
+        + blob(2, b"_INBOX.hb")
+        + blob(3, b"\x01\x02")
+        + integer(4, 1)
+        + integer(5, 5)
+        + integer(6, 3)
     )
 
 

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.wire.framing import NO_RESPONDERS, OK, PING, PONG, error_line, frame_run, info_line, message_line
+from durabus.wire.framing import (
+    NO_RESPONDERS,
+    OK,
+    PING,
+    PONG,
+    error_line,
+    frame_run,
+    info_line,
+    message_start,
+    publish_start,
+)
 
 words = st.binary(min_size=1, max_size=20).map(lambda word: word.translate(None, b" \t\r\n") or b"x")
 
@@ -33,7 +43,7 @@ def test_a_run_is_the_same_as_its_frames(
 ) -> None:
     out = [b"before"]
     before = list(payloads)
-    total = frame_run(subject, sid, reply, header_bytes, head, payloads, out)
+    total = frame_run(message_start(subject, sid, reply, header_bytes), head, payloads, out)
     expected = b"".join(one_frame(subject, sid, reply, header_bytes, head + payload) for payload in payloads)
     assert b"".join(out) == b"before" + expected
     assert total == len(expected)
@@ -42,23 +52,27 @@ def test_a_run_is_the_same_as_its_frames(
 
 def test_payloads_of_one_size_are_joined_in_one_go() -> None:
     out: list[bytes] = []
-    frame_run(b"foo", b"1", b"", 0, b"", [b"%03d" % i for i in range(1000)], out)
+    frame_run(b"MSG foo 1 ", b"", [b"%03d" % i for i in range(1000)], out)
     assert len(out) <= 3
     out.clear()
-    frame_run(b"foo", b"1", b"", 0, b"", [b"a", b"b", b"cc", b"dd", b"e"], out)
+    frame_run(b"MSG foo 1 ", b"", [b"a", b"b", b"cc", b"dd", b"e"], out)
     assert len(out) <= 9
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 99, 100, 1024 * 1024])
 def test_sizes_are_decimal(size: int) -> None:
-    assert message_line(b"foo", b"1", b"", 0, size) == b"MSG foo 1 %d\r\n" % size
+    out: list[bytes] = []
+    frame_run(b"MSG foo 1 ", b"", [bytes(size)], out)
+    assert b"".join(out).startswith(b"MSG foo 1 %d\r\n" % size)
 
 
-def test_message_lines() -> None:
-    assert message_line(b"foo", b"7", b"", 0, 5) == b"MSG foo 7 5\r\n"
-    assert message_line(b"foo", b"7", b"back", 0, 5) == b"MSG foo 7 back 5\r\n"
-    assert message_line(b"foo", b"7", b"", 12, 17) == b"HMSG foo 7 12 17\r\n"
-    assert message_line(b"foo", b"7", b"back", 12, 17) == b"HMSG foo 7 back 12 17\r\n"
+def test_lines_up_to_their_size() -> None:
+    assert message_start(b"foo", b"7", b"", 0) == b"MSG foo 7 "
+    assert message_start(b"foo", b"7", b"back", 0) == b"MSG foo 7 back "
+    assert message_start(b"foo", b"7", b"", 12) == b"HMSG foo 7 12 "
+    assert message_start(b"foo", b"7", b"back", 12) == b"HMSG foo 7 back 12 "
+    assert publish_start(b"foo", b"") == b"PUB foo "
+    assert publish_start(b"foo", b"back") == b"PUB foo back "
 
 
 def test_short_answers() -> None:
@@ -70,5 +84,5 @@ def test_short_answers() -> None:
 def test_no_responders_is_one_whole_header_block() -> None:
     assert NO_RESPONDERS == b"NATS/1.0 503\r\n\r\n"
     out: list[bytes] = []
-    frame_run(b"inbox.1", b"7", b"", len(NO_RESPONDERS), b"", [NO_RESPONDERS], out)
+    frame_run(message_start(b"inbox.1", b"7", b"", len(NO_RESPONDERS)), b"", [NO_RESPONDERS], out)
     assert b"".join(out) == b"HMSG inbox.1 7 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"

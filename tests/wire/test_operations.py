@@ -3,7 +3,20 @@
 import pytest
 
 from durabus.wire import operations
-from durabus.wire.operations import Connect, Operation, Ping, Pong, Publish, Subscribe, Unsubscribe, Violation
+from durabus.wire.operations import (
+    Connect,
+    Delivery,
+    Info,
+    Ok,
+    Operation,
+    Ping,
+    Pong,
+    Publish,
+    Refusal,
+    Subscribe,
+    Unsubscribe,
+    Violation,
+)
 
 
 def every_operation() -> list[Operation]:
@@ -16,6 +29,10 @@ def every_operation() -> list[Operation]:
         Ping(),
         Pong(),
         Violation("Unknown Protocol Operation", "the line b'X'"),
+        Info(b"{}"),
+        Delivery(b"1", Publish(b"foo", b"", 0, [b"x"])),
+        Ok(),
+        Refusal("Authorization Violation"),
     ]
 
 
@@ -33,7 +50,7 @@ def test_a_run_is_kept_without_a_copy() -> None:
 
 
 def test_arguments_are_kept() -> None:
-    connect, _, subscribe, unsubscribe, _, _, violation = every_operation()
+    connect, _, subscribe, unsubscribe, _, _, violation, info, delivery, _, refusal = every_operation()
     assert isinstance(connect, Connect)
     assert connect.document == b"{}"
     assert isinstance(subscribe, Subscribe)
@@ -42,6 +59,12 @@ def test_arguments_are_kept() -> None:
     assert (unsubscribe.sid, unsubscribe.message_count_max) == (b"1", 5)
     assert isinstance(violation, Violation)
     assert (violation.answer, violation.detail) == ("Unknown Protocol Operation", "the line b'X'")
+    assert isinstance(info, Info)
+    assert info.document == b"{}"
+    assert isinstance(delivery, Delivery)
+    assert (delivery.sid, delivery.publish.payloads) == (b"1", [b"x"])
+    assert isinstance(refusal, Refusal)
+    assert refusal.text == "Authorization Violation"
 
 
 @pytest.mark.parametrize("operation", every_operation(), ids=lambda operation: type(operation).__name__)

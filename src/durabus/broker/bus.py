@@ -51,6 +51,10 @@ class Bus:
         """Publish the messages `head + payload`, in order, for the price of one; whether anybody was there."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    def is_open(self) -> bool:
+        """Whether what is published now can leave; False while there is no connection to the network."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
     def has_interest(self, subject: bytes) -> bool:
         """Whether anybody listens on the literal `subject` (True where that cannot be known)."""
         raise NotImplementedError  # pragma: no cover - abstract

@@ -228,7 +228,8 @@ class Session:
             header_bytes = 0
         count: i64 = len(given)
         subscription.delivered_count += count
-        size = framing.frame_run(subject, subscription.sid, reply, header_bytes, head, given, self._output)
+        start = framing.message_start(subject, subscription.sid, reply, header_bytes)
+        size = framing.frame_run(start, head, given, self._output)
         self.out_messages += count
         self.out_bytes += size
         self._grow(size)

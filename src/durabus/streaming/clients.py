@@ -39,7 +39,7 @@ class Client(Timed):
         super().__init__()
         self.record = record
         self.client_id = record.client_id
-        self.connection_id = record.connection_id
+        self.connection_id = record.connection_id  # empty as soon as somebody else has it, or nobody
         self.is_registered = True
         self.was_seen = False
         self.is_absent = False
@@ -88,7 +88,7 @@ class _PresenceWatcher(InterestWatcher):
 
 
 class Clients:
-    """The registry. A connection ID that two clients claim belongs to the later one."""
+    """The registry. A connection ID that two clients claim belongs to the later one, until one of them goes."""
 
     def __init__(self) -> None:
         """Nobody is registered."""
@@ -99,13 +99,18 @@ class Clients:
         """Register `client`; its ID must be free."""
         self.by_id[client.client_id] = client
         if client.connection_id:
+            former = self._by_connection.get(client.connection_id)
+            if former is not None:
+                former.connection_id = b""
             self._by_connection[client.connection_id] = client
 
     def remove(self, client: Client) -> None:
         """Take `client` out; it can neither publish nor acknowledge from now on."""
         client.is_registered = False
         self.by_id.pop(client.client_id, None)
-        self._by_connection.pop(client.connection_id, None)
+        owner = self._by_connection.pop(client.record.connection_id, None)
+        if owner is not None:
+            owner.connection_id = b""
 
     def sender(self, client_id: bytes, connection_id: bytes) -> Client | None:
         """Who published: by connection ID alone where there is one, else by client ID (docs/protocol.md §5.3)."""

@@ -18,10 +18,20 @@ from durabus.streaming.heartbeats import AnswerTaker, Heartbeats
 from durabus.streaming.leaving import Leaving
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
+from durabus.streaming.records import SERVER_KEY, encode_server
 from durabus.streaming.recovery import Recovery
 from durabus.streaming.retention import Retention
 from durabus.streaming.state import BatchCloser, Pending, State
-from durabus.streaming.store_port import FATAL, Batch, Recovered, Store, StoreListener
+from durabus.streaming.store_port import (
+    FATAL,
+    KIND_CHANNEL,
+    KIND_SERVER,
+    KIND_SUBSCRIPTION,
+    Batch,
+    Recovered,
+    Store,
+    StoreListener,
+)
 from durabus.streaming.timers import Timed
 
 __all__ = ["Core"]
@@ -140,8 +150,9 @@ class Core(StoreListener):
         state = self.state
         batch = state.batch
         if state.failure:
-            # Nothing is decided until the store was recovered: whatever there is to say are refusals.
-            self._release_effects(state.effects)
+            # Nothing is remembered until the store was recovered, so nothing may be promised either.
+            for effect in state.effects:
+                effect.refuse(state.bus, state.failure)
             state.effects = []
             return False
         for channel in state.open_channels:
@@ -158,6 +169,8 @@ class Core(StoreListener):
             return bool(effects)
         if batch.is_empty() and not effects:
             return False
+        if batch.state:
+            self._keep_numbers(batch)
         state.in_flight.append(Pending(batch, effects, state.open_channels))
         state.batch = Batch(batch.number + 1, state.epoch)
         state.effects = []
@@ -165,6 +178,19 @@ class Core(StoreListener):
         state.batch_messages = 0
         state.store.submit(batch)
         return True
+
+    def _keep_numbers(self, batch: Batch) -> None:
+        """When the highest number is given up, remember that it was given: none is ever given twice."""
+        state = self.state
+        for kind, key, value in batch.state:
+            if value is not None:
+                continue
+            if (kind == KIND_CHANNEL and key == b"%d" % state.channel_id_last) or (
+                kind == KIND_SUBSCRIPTION and key == b"%d" % state.subscription_id_last
+            ):
+                record = encode_server(state.options.cluster_id, state.channel_id_last, state.subscription_id_last)
+                batch.state.append((KIND_SERVER, SERVER_KEY, record))
+                return
 
     def on_durable(self, number: int) -> None:
         """A batch is safe: release what rests on it. The shell ends the turn after a call from outside of one."""
@@ -207,6 +233,7 @@ class Core(StoreListener):
         for effect in state.effects:
             effect.refuse(state.bus, state.failure)
         state.effects = []
+        self.connect.refuse_waiting(state.failure)
         state.log.error(f"batch {number} could not be stored, recovering: {state.failure}")
 
     def on_page(self, request: int, bodies: list[bytes]) -> None:
@@ -226,7 +253,7 @@ class Core(StoreListener):
         state.dirty = []
         for cohort in dirty:
             cohort.is_dirty = False
-            if cohort.members or cohort.shadow is not None:
+            if (cohort.members or cohort.shadow is not None) and cohort.channel_id in state.channels_by_id:
                 state.batch.cursors.extend(cohort.cursors())
 
     def detach(self) -> None:

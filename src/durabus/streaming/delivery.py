@@ -93,6 +93,8 @@ class Delivery(MemberOwner):
         if member.client is None or member.is_ended:
             return
         member.is_active = True
+        if member.pending:
+            self._arm(member)  # others left before it began, and it has what they held
         self._state.wake(member.cohort)
         if member.cohort.is_queue:
             self.move_from_absent(member.cohort)
@@ -242,7 +244,8 @@ class Delivery(MemberOwner):
 
     def _sent(self, cohort: Cohort, member: Member, flight: Flight) -> None:
         self._state.touch(cohort)
-        if member.deadline_ns == 0 and self._state.options.redelivery_on:
+        # What is pending since before a durable was resumed may be due later than what is sent now.
+        if (member.deadline_ns == 0 or flight.deadline_ns < member.deadline_ns) and self._state.options.redelivery_on:
             self._state.timers.set(member, flight.deadline_ns)
 
     # Redeliveries.

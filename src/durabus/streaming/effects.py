@@ -8,6 +8,7 @@ from durabus.broker.bus import Bus
 
 __all__ = ["Acks", "Effect", "Reply"]
 
+_ERROR_BYTES_MAX: Final = 100
 _ACK_TAG: Final = b"\x0a"  # PubAck, field 1: the GUID
 
 
@@ -43,7 +44,7 @@ class Acks(Effect):
     def refuse(self, bus: Bus, text: str) -> None:
         """Tell the publisher that none of these messages is acknowledged."""
         if self.reply:
-            error = text.encode()[:100]
+            error = _short(text)
             field = b"\x12" + bytes([len(error)]) + error
             bus.publish_run(self.reply, _ACK_TAG, [guid + field for guid in self.guid_fields])
 
@@ -63,8 +64,15 @@ class Reply(Effect):
             bus.publish(self.subject, b"", self.payload)
 
     def refuse(self, bus: Bus, text: str) -> None:
-        """Send an error instead."""
-        if self.subject and self.error_field:
-            error = text.encode()[:100]
+        """Send an error instead; what is one already rests on nothing, and stays as it is."""
+        if not self.error_field:
+            self.release(bus)
+        elif self.subject:
+            error = _short(text)
             tag = bytes([self.error_field << 3 | 2, len(error)])
             bus.publish(self.subject, b"", tag + error)
+
+
+def _short(text: str) -> bytes:
+    """A store's words as UTF-8, cut off before their length takes more than one byte."""
+    return text.encode()[:_ERROR_BYTES_MAX].decode(errors="ignore").encode()

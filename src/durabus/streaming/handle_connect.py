@@ -18,6 +18,7 @@ from durabus.wire.stan_messages import (
     encode_connect_response,
     encode_error_response,
 )
+from durabus.wire.subjects import is_subject
 from durabus.wire.varint import DecodeError
 
 __all__ = ["ConnectHandler"]
@@ -66,7 +67,7 @@ class ConnectHandler(Receiver):
         except DecodeError:
             self._refuse(reply, INVALID_CONNECT)
             return
-        if not request.heartbeat_inbox:
+        if not is_subject(request.heartbeat_inbox):
             self._refuse(reply, INVALID_CONNECT)
         elif not _CLIENT_ID.match(request.client_id):
             self._refuse(reply, INVALID_CLIENT_ID)
@@ -112,6 +113,12 @@ class ConnectHandler(Receiver):
             self._refuse(probe.reply, ALREADY_REGISTERED)
         else:
             self._register(probe.request, probe.reply)
+
+    def refuse_waiting(self, error: str) -> None:
+        """Refuse everybody who waits for the answer to a question: nobody can be registered now."""
+        for probe in list(self._probes.values()):
+            self._forget(probe)
+            self._refuse(probe.reply, error)
 
     def _forget(self, probe: _Probe) -> None:
         self._state.timers.cancel(probe)

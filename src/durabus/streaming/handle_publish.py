@@ -21,6 +21,7 @@ from durabus.wire.subjects import is_channel_name
 __all__ = ["PublishHandler"]
 
 INVALID_PUBLISH: Final = "stan: invalid publish request"
+TOO_LARGE: Final = "message too large for this store"
 
 
 class PublishHandler(Receiver):
@@ -38,36 +39,42 @@ class PublishHandler(Receiver):
         """Decide a run of publish requests."""
         state = self._state
         request = self._request
-        state.statistics.in_messages += len(publish.payloads)
         acks = Acks(publish.reply)
         guid_fields = acks.guid_fields
         channel = self._channel
         client = self._client
+        decoded: i64 = 0
+        decoded_bytes: i64 = 0
         decided: i64 = 0
-        received_bytes: i64 = 0
         room: i64 = state.batch_room()
         for payload in publish.payloads:
-            received_bytes += len(payload)
+            error = ""
             if not request.decode(payload):
                 # What servers say to each other comes on the same subject, and gets no answer.
-                if not is_control_message(payload):
-                    self._refuse(publish.reply, INVALID_PUBLISH)
-                continue
-            if state.failure or len(payload) > self._message_bytes_max:
-                self._refuse(publish.reply, state.failure or "message too large for this store")
-                continue
-            connection_id = request.connection_id
-            if client is None or not client.is_registered or not connection_id or client.connection_id != connection_id:
-                client = state.clients.sender(payload[request.client_id_start : request.client_id_end], connection_id)
-                self._client = client
-            if client is None or not request.guid_field:
-                self._refuse(publish.reply, INVALID_PUBLISH)
-                continue
-            if channel is None or channel.is_deleted or channel.name != request.subject:
-                channel = self._channel_of(request.subject, publish.reply)
-                self._channel = channel
-                if channel is None:
+                if is_control_message(payload):
                     continue
+                error = INVALID_PUBLISH
+            else:
+                decoded += 1
+                decoded_bytes += len(payload)
+                identity = request.connection_id
+                if client is None or not client.is_registered or not identity or client.connection_id != identity:
+                    client = state.clients.sender(payload[request.client_id_start : request.client_id_end], identity)
+                    self._client = client
+                if client is None or not request.guid_field:
+                    error = INVALID_PUBLISH
+                elif state.failure or len(payload) > self._message_bytes_max:
+                    error = state.failure or TOO_LARGE
+                elif channel is None or channel.is_deleted or channel.name != request.subject:
+                    error = self._open_channel(request.subject)
+                    channel = self._channel
+            if error or channel is None:
+                if guid_fields:
+                    state.effects.append(acks)
+                    acks = Acks(publish.reply)
+                    guid_fields = acks.guid_fields
+                self._refuse(publish.reply, error)
+                continue
             run = channel.run
             if run is None or channel.run_wall_ns != state.wall_ns:
                 if run is None:
@@ -85,21 +92,22 @@ class PublishHandler(Receiver):
                 guid_fields = acks.guid_fields
                 decided = 0
                 room = state.batch_room()
-        state.statistics.in_bytes += received_bytes
-        if decided:
-            state.batch_messages += decided
+        state.statistics.in_messages += decoded
+        state.statistics.in_bytes += decoded_bytes
+        state.batch_messages += decided
+        if guid_fields:
             state.effects.append(acks)
 
-    def _channel_of(self, name: bytes, reply: bytes) -> Channel | None:
-        """The channel to store in, or None after the publisher was told why not."""
+    def _open_channel(self, name: bytes) -> str:
+        """Make the channel `name` the one to store in; why that cannot be, empty when it can."""
+        self._channel = None
         if not is_channel_name(name):
-            self._refuse(reply, INVALID_PUBLISH)
-            return None
+            return INVALID_PUBLISH
         try:
-            return self._state.open_channel(name)
+            self._channel = self._state.open_channel(name)
         except ChannelRefusedError as error:
-            self._refuse(reply, str(error))
-            return None
+            return str(error)
+        return ""
 
     def _refuse(self, reply: bytes, error: str) -> None:
         """Answer the request that was just decoded with an error, in its turn."""

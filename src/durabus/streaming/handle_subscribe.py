@@ -42,15 +42,19 @@ class _Subscribed(Effect):
         self._delivery = delivery
         self._member = member
         self._reply = reply
+        self._response = encode_subscription_response(member.record.ack_inbox, "")
         self._is_resumed = is_resumed
 
     def release(self, bus: Bus) -> None:
         member = self._member
-        if member.is_ended:
-            return
-        self._delivery.activate(member)
+        if not member.is_ended:
+            self._delivery.activate(member)
         if self._reply:
-            bus.publish(self._reply, b"", encode_subscription_response(member.record.ack_inbox, ""))
+            bus.publish(self._reply, b"", self._response)
+        if member.is_ended:
+            # Closed again before it began: whoever else is there need not wait for what it was to be sent first.
+            member.cohort.on_hold = False
+            return
         self._delivery.start(member)
         if self._is_resumed:
             self._delivery.resend_pending(member.cohort, member)
@@ -105,7 +109,11 @@ class SubscribeHandler(Receiver):
             raise RefusedError("stan: unknown clientID")
         if state.failure:
             raise RefusedError(state.failure)
-        channel = state.open_channel(request.subject)
+        self._place(state.open_channel(request.subject), client, request, reply, -1)
+
+    def _place(self, channel: Channel, client: Client, request: SubscriptionRequest, reply: bytes, start: int) -> None:
+        """Let the request in, to a position that exists or to a new one that begins at `start` (-1: to be found)."""
+        state = self._state
         record = _record(request)
         cohort = channel.by_key.get(cohort_key(record))
         if cohort is not None and not cohort.is_queue and cohort.members:
@@ -116,12 +124,14 @@ class SubscribeHandler(Receiver):
             self._join(channel, cohort, client, record, request, reply)
             return
         self._check_room(channel)
-        if request.start_position == START_TIME_DELTA and request.start_time_delta_ns > 0 and channel.last:
+        if start >= 0:
+            self._create(channel, client, record, reply, start)
+        elif request.start_position == START_TIME_DELTA and request.start_time_delta_ns > 0 and channel.last:
             number = state.next_request()
             self._seeks[number] = _Seek(request, reply, channel, client)
             state.store.seek(number, channel.channel_id, state.wall_ns - request.start_time_delta_ns)
-            return
-        self._create(channel, client, request, reply, _start(channel, request) - 1)
+        else:
+            self._create(channel, client, record, reply, _start(channel, request))
 
     def on_seek(self, number: int, sequence: int) -> bool:
         """The start of a subscription was found; whether the search was one of ours."""
@@ -135,32 +145,22 @@ class SubscribeHandler(Receiver):
         return True
 
     def _finish(self, seek: _Seek, sequence: int) -> None:
-        """Subscribe from `sequence` on, if what was true when the search began still is."""
+        """Subscribe from `sequence` on. Who was there when the search began may have gone, and others may have come."""
         if not seek.client.is_registered:
             raise RefusedError("stan: unknown clientID")
         if seek.channel.is_deleted:
             raise RefusedError("stan: channel is being deleted")
-        cohort = seek.channel.by_key.get(cohort_key(_record(seek.request)))
-        if cohort is None:
-            start = sequence or int(seek.channel.durable_last + 1)
-            self._create(seek.channel, seek.client, seek.request, seek.reply, max(start, 1) - 1)
-        elif cohort.is_queue or not cohort.members:
-            self._join(seek.channel, cohort, seek.client, _record(seek.request), seek.request, seek.reply)
-        else:
-            raise RefusedError("stan: duplicate durable registration")
+        self._place(seek.channel, seek.client, seek.request, seek.reply, max(sequence, 1))
 
     def _check_room(self, channel: Channel) -> None:
         if channel.limits.subscriptions_max and channel.subscription_count >= channel.limits.subscriptions_max:
             raise RefusedError("too many subscriptions per channel")
 
-    def _create(
-        self, channel: Channel, client: Client, request: SubscriptionRequest, reply: bytes, last_sent: int
-    ) -> None:
+    def _create(self, channel: Channel, client: Client, record: SubscriptionRecord, reply: bytes, start: int) -> None:
         """A new position in the channel, with its first member."""
-        record = _record(request)
         key = cohort_key(record)
         cohort = Cohort(channel.channel_id, channel.name, key, bool(record.queue_group), record.is_durable)
-        cohort.last_sent = last_sent
+        cohort.last_sent = start - 1
         channel.cohorts.append(cohort)
         if key:
             channel.by_key[key] = cohort

@@ -151,6 +151,8 @@ class Heartbeats(ClientOwner):
             self._state.log.debug(f"[Client:{text(client.client_id)}] Is away")
         else:
             self._state.timers.cancel(client.absence)
+            if client.failed_heartbeats:
+                self.hurry(client)  # what is due goes out when it has answered
             if client.subscriptions:
                 self._wake_subscriptions(client)
 

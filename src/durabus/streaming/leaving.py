@@ -67,6 +67,8 @@ class Leaving(HeartbeatCloser):
         if cohort.members:
             there = [other for other in cohort.members if other.is_reachable()]
             self._delivery.move_pending(cohort, member, there or cohort.members)
+            # With the member goes what the store knows of what it held: who holds it now must be known from then on.
+            state.batch.cursors.extend(cohort.cursors())
             state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % member.subscription_id, None))
         elif cohort.is_durable and not is_unsubscribe:
             self._suspend(cohort, member)
@@ -86,7 +88,8 @@ class Leaving(HeartbeatCloser):
         member.client = None
         cohort.shadow = member
         self._state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record)))
-        self._state.touch(cohort)
+        # The record says how far it came, so what is in flight must be known with it.
+        self._state.batch.cursors.extend(cohort.cursors())
 
     def _remove(self, channel: Channel, cohort: Cohort, member: Member) -> None:
         """Nobody is left and nothing stays."""

@@ -10,6 +10,7 @@ from durabus.streaming.delivery import Delivery
 from durabus.streaming.handle_subscribe import cohort_key
 from durabus.streaming.heartbeats import Heartbeats
 from durabus.streaming.records import (
+    SERVER_KEY,
     SubscriptionRecord,
     decode_channel_name,
     decode_client,
@@ -32,8 +33,6 @@ from durabus.wire.varint import DecodeError
 
 __all__ = ["Recovery"]
 
-_SERVER_KEY = b"server"
-
 
 class Recovery:
     """Rebuilds the state of a core that knows nothing yet, or nothing any more."""
@@ -44,56 +43,69 @@ class Recovery:
         self._delivery = delivery
         self._heartbeats = heartbeats
         self._retention = retention
+        self._is_exact: dict[Cohort, bool] = {}  # whether a cohort's position is that of a cursor
 
     def restore(self, recovered: Recovered) -> None:
         """Take over everything in `recovered`; raises StartError when it belongs to another cluster."""
+        state = self._state
         clients: list[bytes] = []
-        channels: list[tuple[int, bytes]] = []
-        subscriptions: list[bytes] = []
+        channels: list[tuple[bytes, bytes]] = []
+        subscriptions: list[tuple[bytes, bytes]] = []
         is_known = False
         for kind, key, value in recovered.state:
             if kind == KIND_SERVER:
-                self._check_cluster(value)
+                self._restore_server(value)
                 is_known = True
             elif kind == KIND_CLIENT:
                 clients.append(value)
             elif kind == KIND_CHANNEL:
-                channels.append((int(key), value))
+                channels.append((key, value))
             elif kind == KIND_SUBSCRIPTION:
-                subscriptions.append(value)
+                subscriptions.append((key, value))
         if not is_known:
-            self._state.batch.state.append((KIND_SERVER, _SERVER_KEY, encode_server(self._state.options.cluster_id)))
+            state.batch.state.append((KIND_SERVER, SERVER_KEY, encode_server(state.options.cluster_id)))
         self._restore_channels(channels, recovered)
         self._restore_clients(clients)
         cursors = {cursor.subscription_id: cursor for cursor in recovered.cursors}
-        for value in subscriptions:
-            self._restore_subscription(value, cursors)
-        for channel in list(self._state.channels.values()):
+        for key, value in subscriptions:
+            self._restore_subscription(_number(key), value, cursors)
+        for channel in list(state.channels.values()):
             self._retention.begin(channel)
             for cohort in channel.cohorts:
+                self._drop_shadow(cohort)
                 for member in list(cohort.members):
                     self._delivery.activate(member)
                     self._delivery.start(member)
                 for member in list(cohort.members):
                     self._delivery.resend_pending(cohort, member)
 
-    def _check_cluster(self, value: bytes) -> None:
-        found = decode_server(value)
-        if found != self._state.options.cluster_id:
-            raise StartError(
-                f'cluster ID "{text(self._state.options.cluster_id)}" does not match recovered value of "{text(found)}"'
-            )
-
-    def _restore_channels(self, channels: list[tuple[int, bytes]], recovered: Recovered) -> None:
+    def _restore_server(self, value: bytes) -> None:
         state = self._state
-        for channel_id, value in channels:
+        try:
+            found = decode_server(value)
+        except DecodeError as error:
+            state.log.error(f"the server's record is unreadable, it is left alone: {error}")
+            return
+        if found.cluster_id != state.options.cluster_id:
+            raise StartError(
+                f'cluster ID "{text(state.options.cluster_id)}" does not match recovered value of '
+                f'"{text(found.cluster_id)}"'
+            )
+        state.channel_id_last = found.channel_id_last
+        state.subscription_id_last = found.subscription_id_last
+
+    def _restore_channels(self, channels: list[tuple[bytes, bytes]], recovered: Recovered) -> None:
+        state = self._state
+        for key, value in channels:
+            channel_id = _number(key)
             state.channel_id_last = max(state.channel_id_last, channel_id)
             try:
                 name = decode_channel_name(value)
             except DecodeError as error:
-                state.log.error(f"channel record {channel_id} is unreadable, it is left alone: {error}")
+                state.log.error(f"channel record {text(key)} is unreadable, it is left alone: {error}")
                 continue
-            state.adopt_channel(channel_id, name)
+            if channel_id and name not in state.channels:
+                state.adopt_channel(channel_id, name)
         for figures in recovered.channels:
             channel = state.channels_by_id.get(figures.channel_id)
             if channel is not None:
@@ -114,36 +126,37 @@ class Recovery:
             self._state.clients.add(client)
             self._heartbeats.begin(client)
 
-    def _restore_subscription(self, value: bytes, cursors: dict[int, Cursor]) -> None:
+    def _restore_subscription(self, number: int, value: bytes, cursors: dict[int, Cursor]) -> None:
         state = self._state
+        state.subscription_id_last = max(state.subscription_id_last, number)
         try:
             record = decode_subscription(value)
         except DecodeError as error:
-            state.log.error(f"a subscription record is unreadable, it is left alone: {error}")
+            state.log.error(f"subscription record {number} is unreadable, it is left alone: {error}")
             return
-        state.subscription_id_last = max(state.subscription_id_last, record.subscription_id)
         channel = state.channels.get(record.channel)
-        if channel is None:
+        if channel is None or record.subscription_id != number:
             return
         client = state.clients.by_id.get(record.client_id) if not record.is_closed else None
         if client is None and not record.is_durable:
             # Its client is gone, and nothing of it was to stay.
-            state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % record.subscription_id, None))
+            self._delete(number)
             return
         cohort = self._cohort(channel, record)
         member = Member(cohort, record, client, self._delivery)
         if client is not None:
-            client.subscriptions[record.subscription_id] = member
+            client.subscriptions[number] = member
             cohort.members.append(member)
-        elif cohort.shadow is None and not cohort.members:
+        elif cohort.shadow is None:
             cohort.shadow = member
         else:
-            state.log.warning(f"subscription {record.subscription_id} of a group has no client any more: removed")
-            state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % record.subscription_id, None))
-            return
-        if client is not None and cohort.shadow is not None:
-            self._drop_shadow(cohort, member)
-        self._restore_position(channel, cohort, member, cursors.get(record.subscription_id))
+            state.log.warning(f"subscription {number} of a group has no client any more: removed")
+            self._delete(number)
+            member = cohort.shadow  # takes over what this one held
+        self._restore_position(channel, cohort, member, record, cursors.get(number))
+
+    def _delete(self, number: int) -> None:
+        self._state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % number, None))
 
     def _cohort(self, channel: Channel, record: SubscriptionRecord) -> Cohort:
         key = cohort_key(record)
@@ -156,23 +169,40 @@ class Recovery:
             channel.by_key[key] = cohort
         return cohort
 
-    def _drop_shadow(self, cohort: Cohort, member: Member) -> None:
-        """A group that has members needs no shadow: its first member takes over what the shadow held."""
+    def _drop_shadow(self, cohort: Cohort) -> None:
+        """A group that has members needs no shadow: the first one takes over what it held."""
         shadow = cohort.shadow
-        if shadow is None:
+        if shadow is None or not cohort.members:
             return
+        member = cohort.members[0]
         for flight in shadow.flights:
             flight.holder = member
-        member.flights = shadow.flights
-        member.pending = shadow.pending
+            member.add_flight(flight)
+        member.pending += shadow.pending
         cohort.shadow = None
-        self._state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % shadow.subscription_id, None))
+        self._state.log.warning(f"subscription {shadow.subscription_id} of a group has no client any more: removed")
+        self._delete(shadow.subscription_id)
+        self._state.batch.cursors.extend(cohort.cursors())
 
-    def _restore_position(self, channel: Channel, cohort: Cohort, member: Member, cursor: Cursor | None) -> None:
-        last_sent: i64 = member.record.last_sent if cursor is None else cursor.last_sent
+    def _restore_position(
+        self, channel: Channel, cohort: Cohort, member: Member, record: SubscriptionRecord, cursor: Cursor | None
+    ) -> None:
+        """Find out where `cohort` stands, from what is known of one of its subscriptions.
+
+        All cursors of a cohort are stored together. A subscription without one is younger than those that have one, and
+        knows nothing better; where none has one, the oldest record is the one that leaves nothing out.
+        """
+        last_sent: i64 = record.last_sent if cursor is None else cursor.last_sent
+        is_exact = self._is_exact.get(cohort)
+        if cursor is not None and is_exact:
+            last_sent = max(last_sent, cohort.last_sent)
+        elif cursor is None and is_exact:
+            last_sent = cohort.last_sent
+        elif cursor is None and is_exact is not None:
+            last_sent = min(last_sent, cohort.last_sent)
+        self._is_exact[cohort] = cursor is not None or bool(is_exact)
         # A position may be ahead of the messages only if those were lost with a store that cannot keep them.
-        last_sent = min(last_sent, channel.last)
-        cohort.last_sent = max(cohort.last_sent, last_sent)
+        cohort.last_sent = min(last_sent, channel.last)
         if cursor is None or not cursor.pending:
             return
         flight = Flight(member, cursor.pending[0][0], self._state.now_ns)
@@ -181,4 +211,8 @@ class Recovery:
             for sequence in range(max(first, int(channel.first)), min(last, int(channel.last)) + 1):
                 if cohort.window.at(sequence) is None:
                     cohort.window.put(sequence, flight)
-        cohort.on_hold = bool(cohort.members)
+
+
+def _number(key: bytes) -> int:
+    """The number in the key of a record; 0 when there is none."""
+    return int(key) if key.isdigit() and len(key) < 20 else 0

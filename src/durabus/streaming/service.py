@@ -13,7 +13,7 @@ from durabus.clock import Clock
 from durabus.streaming.core import Core
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
-from durabus.streaming.store_port import Recovered, Store
+from durabus.streaming.store_port import Recovered, Store, StoreListener
 
 __all__ = ["StreamingService", "new_instance"]
 
@@ -24,6 +24,29 @@ _RETRY_S = 1.0
 def new_instance() -> str:
     """Twenty-two random base-62 characters: the name of one activation."""
     return "".join(secrets.choice(_DIGITS) for _ in range(22))
+
+
+class _StoreTurns(StoreListener):
+    """The core at work, as the store sees it: an answer that comes between two turns makes one of its own."""
+
+    def __init__(self, service: "StreamingService") -> None:
+        self._service = service
+
+    def on_durable(self, number: int) -> None:
+        self._service.open_turn()
+        self._service.core.on_durable(number)
+
+    def on_failed(self, number: int, outcome: int, text: str) -> None:
+        self._service.open_turn()
+        self._service.core.on_failed(number, outcome, text)
+
+    def on_page(self, request: int, bodies: list[bytes]) -> None:
+        self._service.open_turn()
+        self._service.core.on_page(request, bodies)
+
+    def on_seek(self, request: int, sequence: int) -> None:
+        self._service.open_turn()
+        self._service.core.on_seek(request, sequence)
 
 
 class StreamingService:
@@ -43,6 +66,9 @@ class StreamingService:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._recovering: asyncio.Task[None] | None = None
+        self._is_open = False  # whether a turn has begun and not ended
+        self._is_stopping = False
+        self._turn_ended = asyncio.Event()
         self.failed: asyncio.Future[str] | None = None  # done with the reason when the store is beyond recovery
 
     @property
@@ -61,6 +87,7 @@ class StreamingService:
             self._log.error(finding)
         self.begin()
         self._core.restore(recovered, 0)
+        self._store.bind(_StoreTurns(self))
         return bool(recovered.state)
 
     def listen(self) -> None:
@@ -70,14 +97,25 @@ class StreamingService:
 
     def begin(self) -> None:
         """Input is about to come: tell the core what time it is."""
+        self._is_open = True
         self._core.begin(self._clock.monotonic_ns(), self._clock.wall_ns())
+
+    def open_turn(self) -> None:
+        """Something comes: if that is not within a turn, it is one, which ends when the event loop has its turn."""
+        if not self._is_open:
+            self.begin()
+            asyncio.get_running_loop().call_soon(self.end_turn)
 
     def end_turn(self) -> None:
         """All input of this turn has come: decide, store, release what is safe, and see when to wake up again."""
         self._core.end_turn()
-        if self._core.must_recover and self._recovering is None:
-            self._recovering = asyncio.get_running_loop().create_task(self._recover_again())
+        self._is_open = False
         self._flush()
+        self._turn_ended.set()
+        if self._is_stopping:
+            return
+        if self._core.must_recover and self._recovering is None and not self._has_failed():
+            self._recovering = asyncio.get_running_loop().create_task(self._recover_again())
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -115,12 +153,14 @@ class StreamingService:
                     self._log.error(f"the store cannot be recovered yet: {error}")
                     await asyncio.sleep(_RETRY_S)
             old = self._core
+            old.end_turn()  # what it still has to say are refusals
             old.detach()
             self._options.instance = new_instance().encode()
             self._core = Core(self._options, self._bus, self._store, self._log)
-            self._core.state.statistics = old.state.statistics
+            self._core.state.take_over(old.state)
             self.begin()
             self._core.restore(recovered, old.state.epoch)
+            self._store.bind(_StoreTurns(self))
             self._core.listen()
             self._log.info("the store is recovered, serving again")
         except Exception as error:  # noqa: BLE001 - whatever it is, serving cannot go on without a core
@@ -133,15 +173,21 @@ class StreamingService:
         if self.failed is not None and not self.failed.done():
             self.failed.set_result(reason)
 
+    def _has_failed(self) -> bool:
+        return self.failed is not None and self.failed.done()
+
     async def stop(self) -> None:
         """Store what is decided, say what is to be said, and close the store."""
+        self._is_stopping = True
         if self._recovering is not None:
             self._recovering.cancel()
         if self._timer is not None:
             self._timer.cancel()
         self.begin()
         self._core.finish()
-        self._flush()
+        self.end_turn()
+        while self._core.state.in_flight:
+            self._turn_ended.clear()
+            await self._turn_ended.wait()
+        self._core.state.failure = "the server is shutting down"
         await self._store.close()
-        self._core.end_turn()
-        self._flush()

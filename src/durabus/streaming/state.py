@@ -160,6 +160,11 @@ class State:
         digits.reverse()
         return b"_INBOX." + self.options.instance[:12] + bytes(digits)
 
+    def take_over(self, former: "State") -> None:
+        """Go on counting where `former` stopped: a late answer to its questions must not be taken for one to ours."""
+        self.statistics = former.statistics
+        self._request_count = former._request_count
+
     def next_request(self) -> int:
         """A number for a request to the store, never zero, never used before."""
         self._request_count += 1

@@ -68,7 +68,10 @@ class Cursor:
 
 
 class Batch:
-    """Changes that are remembered together, in order. Applying one twice is the same as applying it once.
+    """Changes that are remembered together. Applying one twice is the same as applying it once.
+
+    Its parts take effect in this order: runs, floors, cursors, state. So what a batch deletes stays deleted, and the
+    cursor of a deleted subscription goes with it.
 
     `state` entries are `(kind, key, value)`; a value of None deletes the key. Deleting a channel's state entry (its key
     is the decimal channel id) deletes its messages too. `floors` maps a channel id to the first sequence that is still
@@ -171,11 +174,18 @@ class Store:
         raise NotImplementedError  # pragma: no cover - abstract
 
     async def recover(self, lease: Lease | None) -> Recovered:
-        """All that is remembered; MUST agree with what `read_now` and `read` return afterwards."""
+        """All that is remembered; MUST agree with what `read_now` and `read` return afterwards.
+
+        A barrier: when it returns, everything submitted or asked before has had its end, and batch numbers begin at 1
+        again. So nothing that an earlier core asked for can reach a later one.
+        """
         raise NotImplementedError  # pragma: no cover - abstract
 
     def submit(self, batch: Batch) -> None:
         """Remember `batch`. Never blocks; ends in exactly one `on_durable` or `on_failed`, perhaps within the call.
+
+        A run that leaves a gap behind what is stored is REFUSED with the whole batch; the first run of a channel may
+        begin anywhere. Floors never sink.
 
         MUST NOT call `on_durable` before the batch is as safe as `durability` says, nor out of order.
         """

@@ -2,7 +2,17 @@
 
 import msgspec
 
-__all__ = ["ConnectDocument", "DocumentError", "InfoDocument", "decode_connect", "encode_info"]
+__all__ = [
+    "ConnectDocument",
+    "ConnectRequestDocument",
+    "DocumentError",
+    "InfoDocument",
+    "ServerInfoDocument",
+    "decode_connect",
+    "decode_info",
+    "encode_connect",
+    "encode_info",
+]
 
 
 class DocumentError(ValueError):
@@ -55,3 +65,44 @@ def decode_connect(text: bytes) -> ConnectDocument:
         return msgspec.convert(known, ConnectDocument)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DocumentError(str(error)) from None
+
+
+class ServerInfoDocument(msgspec.Struct):
+    """What we look at in the INFO of another server."""
+
+    tls_required: bool = False
+    max_payload: int = 1024 * 1024
+    headers: bool = False
+
+
+class ConnectRequestDocument(msgspec.Struct, omit_defaults=True, rename={"password": "pass"}):
+    """What we say to another server: quiet, strict about nothing, told at once when nobody takes a request."""
+
+    name: str
+    tls_required: bool
+    user: str = ""
+    password: str = ""
+    auth_token: str = ""
+
+
+def decode_info(text: bytes) -> ServerInfoDocument:
+    """Decode the JSON text of another server's INFO; raises DocumentError."""
+    try:
+        return msgspec.json.decode(text, type=ServerInfoDocument)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError(str(error)) from None
+
+
+def encode_connect(document: ConnectRequestDocument) -> bytes:
+    """The JSON text of a CONNECT line: the fixed part, and what `document` adds."""
+    fixed: dict[str, object] = {
+        "verbose": False,
+        "pedantic": False,
+        "echo": True,
+        "headers": True,
+        "no_responders": True,
+        "protocol": 1,
+        "lang": "python",
+        "version": "0",
+    }
+    return msgspec.json.encode({**fixed, **msgspec.to_builtins(document)})

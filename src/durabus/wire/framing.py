@@ -7,7 +7,17 @@ from typing import Final
 
 from mypy_extensions import i64
 
-__all__ = ["NO_RESPONDERS", "OK", "PING", "PONG", "error_line", "frame_run", "info_line", "message_line"]
+__all__ = [
+    "NO_RESPONDERS",
+    "OK",
+    "PING",
+    "PONG",
+    "error_line",
+    "frame_run",
+    "info_line",
+    "message_start",
+    "publish_start",
+]
 
 OK: Final = b"+OK\r\n"
 PING: Final = b"PING\r\n"
@@ -26,21 +36,23 @@ def info_line(document: bytes) -> bytes:
     return b"INFO " + document + b" \r\n"
 
 
-def message_line(subject: bytes, sid: bytes, reply: bytes, header_bytes: int, payload_bytes: int) -> bytes:
-    """The control line of a MSG, or of an HMSG when `header_bytes` is not zero; sizes in bytes, headers included."""
+def message_start(subject: bytes, sid: bytes, reply: bytes, header_bytes: int) -> bytes:
+    """The control line of a MSG up to its size, or of an HMSG when `header_bytes` is not zero."""
     answer_to = reply + b" " if reply else b""
     if header_bytes:
-        sizes = b"%d %d\r\n" % (header_bytes, payload_bytes)
-        return b"HMSG " + subject + b" " + sid + b" " + answer_to + sizes
-    return b"MSG " + subject + b" " + sid + b" " + answer_to + b"%d\r\n" % payload_bytes
+        return b"HMSG " + subject + b" " + sid + b" " + answer_to + b"%d " % header_bytes
+    return b"MSG " + subject + b" " + sid + b" " + answer_to
 
 
-def frame_run(
-    subject: bytes, sid: bytes, reply: bytes, header_bytes: int, head: bytes, payloads: list[bytes], out: list[bytes]
-) -> int:
-    """Append to `out` the frames of `payloads`, each beginning with `head`; returns how many bytes that is.
+def publish_start(subject: bytes, reply: bytes) -> bytes:
+    """The control line of a PUB up to its size: what we say to another server."""
+    return b"PUB " + subject + b" " + (reply + b" " if reply else b"")
 
-    Payloads of one size that follow each other are joined in one go.
+
+def frame_run(start: bytes, head: bytes, payloads: list[bytes], out: list[bytes]) -> int:
+    """Append to `out` the frames of the messages `head + payload`; returns how many bytes that is.
+
+    `start` is the control line up to the size. Payloads of one size that follow each other are joined in one go.
     """
     count: i64 = len(payloads)
     first: i64 = 0
@@ -51,7 +63,7 @@ def frame_run(
         last: i64 = first + 1
         while last < count and len(payloads[last]) == size:
             last += 1
-        line = message_line(subject, sid, reply, header_bytes, int(size + head_bytes)) + head
+        line = start + b"%d\r\n" % int(size + head_bytes) + head
         frame = (b"\r\n" + line).join(payloads[first:last] if last - first < count else payloads)
         out.append(line)
         out.append(frame)

@@ -1,6 +1,22 @@
-"""What a client can say, as values: the parser makes them, the session acts on them (docs/protocol.md §1)."""
+"""What the two ends of a NATS connection can say, as values: parsers make them, sessions act on them.
 
-__all__ = ["Connect", "Operation", "Ping", "Pong", "Publish", "Subscribe", "Unsubscribe", "Violation"]
+A client's words are those of docs/protocol.md §1; at the end are the words of a server, for when we are the client.
+"""
+
+__all__ = [
+    "Connect",
+    "Delivery",
+    "Info",
+    "Ok",
+    "Operation",
+    "Ping",
+    "Pong",
+    "Publish",
+    "Refusal",
+    "Subscribe",
+    "Unsubscribe",
+    "Violation",
+]
 
 
 class Operation:
@@ -69,3 +85,32 @@ class Violation(Operation):
         """Keep both texts."""
         self.answer = answer
         self.detail = detail
+
+
+class Info(Operation):
+    """INFO, from a server: `document` is the JSON text, not yet decoded."""
+
+    def __init__(self, document: bytes) -> None:
+        """Keep the JSON text of the line."""
+        self.document = document
+
+
+class Delivery(Operation):
+    """MSG and HMSG, from a server: a run of consecutive messages with the same control line, for subscription `sid`."""
+
+    def __init__(self, sid: bytes, publish: Publish) -> None:
+        """Keep the run, in the form in which receivers take it."""
+        self.sid = sid
+        self.publish = publish
+
+
+class Ok(Operation):
+    """+OK, from a server."""
+
+
+class Refusal(Operation):
+    """-ERR, from a server: `text` without its quotes."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
