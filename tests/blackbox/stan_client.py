@@ -81,7 +81,9 @@ class Subscription(NamedTuple):
 class StanClient:
     """One client: a connection, a client ID, and the inboxes that it listens on."""
 
-    def __init__(self, port: int, client_id: bytes = b"", *, connection_id: bytes = b"", cluster: bytes = CLUSTER) -> None:
+    def __init__(
+        self, port: int, client_id: bytes = b"", *, connection_id: bytes = b"", cluster: bytes = CLUSTER
+    ) -> None:
         """Open the connection and listen; `connect` registers."""
         number = next(_numbers)
         self.client_id = client_id or b"client-%d" % number
@@ -194,7 +196,7 @@ class StanClient:
         """A PubMsg."""
         self._count += 1
         guid = b"guid-%d" % self._count
-        return blob(1, self.client_id) + blob(2, guid) + blob(3, channel) + blob(4, data) + blob(6, self.connection_id)
+        return blob(1, self.client_id) + blob(2, guid) + blob(3, channel) + blob(5, data) + blob(6, self.connection_id)
 
     def send_publish(self, channel: bytes, data: bytes) -> None:
         """Publish, and leave the acknowledgement to `receive`."""

@@ -111,13 +111,16 @@ def test_what_was_sent_before_the_close_counts(server: ServerProcess) -> None:
         client.acknowledge(durable, 1)
         client.send_publish(b"barrier", b"3")
         reply = client.request(client.registered.text(4), blob(1, client.client_id))
-        kinds = [client.receive() for _ in range(3)]
-        assert [message.subject for message in kinds] == [durable.inbox, client.ack_subject, reply]
-        assert [message.payload for message in kinds[1:]][1] == b""
-        # The acknowledgement counted: what is left is the second and the third.
+        answers: dict[bytes, bytes] = {}
+        while reply not in answers:
+            message = client.receive()
+            answers[message.subject] = message.payload
+        assert list(answers)[-2:] == [client.ack_subject, reply]
+        assert (read_fields(answers[client.ack_subject]).text(2), answers[reply]) == (b"", b"")
+        # The acknowledgement counted: what is left is the second message and the third.
         client.connect()
         resumed = client.subscribe(b"barrier", durable=b"d")
-        assert [(got.sequence, got.redeliveries) for got in client.deliveries(2, resumed)] == [(2, 1), (3, 1)]
+        assert [got.sequence for got in client.deliveries(2, resumed)] == [2, 3]
         other.connect()
         everything = other.subscribe(b"barrier", start=FIRST)
         assert [got.data for got in other.deliveries(3, everything)] == [b"1", b"2", b"3"]

@@ -7,6 +7,7 @@ from durabus.streaming.clients import Client, ClientOwner
 from durabus.streaming.cohort import Cohort, Member, MemberOwner
 from durabus.streaming.options import ChannelLimits
 from durabus.streaming.records import ClientRecord, SubscriptionRecord
+from durabus.streaming.store_port import Run
 from durabus.streaming.timers import Timers
 
 
@@ -35,6 +36,13 @@ def publish(channel: Channel, wall_ns: int, *sizes: int) -> None:
         channel.append(run, bytes(size))
 
 
+def take_run(channel: Channel) -> Run:
+    """The messages of the batch, which ends here."""
+    run, channel.run = channel.run, None
+    assert run is not None
+    return run
+
+
 def subscribe(channel: Channel, *, is_shadow: bool) -> Cohort:
     """A subscription of its own, online or a shadow."""
     cohort = Cohort(channel.channel_id, channel.name, b"", False, is_shadow)
@@ -58,38 +66,33 @@ def test_an_empty_channel(channel: Channel) -> None:
 def test_messages_are_numbered_from_one(channel: Channel) -> None:
     publish(channel, 1000, 5, 6)
     publish(channel, 1000, 7)
-    assert channel.run is not None
-    assert channel.run.first_sequence == 1
-    assert [len(body) for body in channel.run.bodies] == [5, 6, 7]
+    run = take_run(channel)
+    assert (run.first_sequence, [len(body) for body in run.bodies]) == (1, [5, 6, 7])
     assert (channel.first, channel.last, channel.message_count, channel.stored_bytes) == (1, 3, 3, 18)
 
 
 def test_a_run_belongs_to_one_batch(channel: Channel) -> None:
     publish(channel, 1000, 5, 6)
-    first, channel.run = channel.run, None
+    first = take_run(channel)
     publish(channel, 2000, 7)
-    assert first is not None and channel.run is not None
+    second = take_run(channel)
     assert (first.channel_id, first.first_sequence, len(first.bodies), first.stamps) == (3, 1, 2, [(0, 1000)])
-    assert (channel.run.first_sequence, len(channel.run.bodies), channel.run.stamps) == (3, 1, [(0, 2000)])
+    assert (second.first_sequence, len(second.bodies), second.stamps) == (3, 1, [(0, 2000)])
 
 
 def test_a_run_has_one_stamp_for_all_messages_of_a_turn(channel: Channel) -> None:
     publish(channel, 1000, 1, 1)
     publish(channel, 1000, 1)
     publish(channel, 1500, 1, 1)
-    assert channel.run is not None
-    assert channel.run.stamps == [(0, 1000), (3, 1500)]
+    assert take_run(channel).stamps == [(0, 1000), (3, 1500)]
 
 
 def test_time_never_goes_back(channel: Channel) -> None:
     publish(channel, 5000, 1)
     publish(channel, 4000, 1)
-    assert channel.run is not None
-    assert channel.run.stamps == [(0, 5000)]
-    channel.run = None
+    assert take_run(channel).stamps == [(0, 5000)]
     publish(channel, 3000, 1)
-    assert channel.run is not None
-    assert channel.run.stamps == [(0, 5000)]
+    assert take_run(channel).stamps == [(0, 5000)]
     assert channel.last_timestamp_ns == 5000
     assert channel.run_wall_ns == 3000, "which turn this was for is something else"
 
@@ -114,10 +117,9 @@ def test_a_channel_whose_messages_are_all_gone_goes_on(channel: Channel) -> None
     publish(channel, 1000, 1, 1, 1)
     channel.first = channel.last + 1
     assert channel.message_count == 0
-    channel.run = None
+    take_run(channel)
     publish(channel, 2000, 1)
-    assert channel.run is not None
-    assert channel.run.first_sequence == 4
+    assert take_run(channel).first_sequence == 4
     assert (channel.first, channel.last, channel.message_count) == (4, 4, 1)
 
 

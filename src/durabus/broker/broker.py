@@ -5,8 +5,8 @@ import socket
 from collections.abc import Callable
 
 from durabus.broker.router import Router
-from durabus.broker.session import Link, Session, SessionLimits
-from durabus.broker.transport import Connection, Turn
+from durabus.broker.session import SLOW_CONSUMER, Link, Session, SessionLimits
+from durabus.broker.transport import WRITE_DEADLINE, Connection, Turn
 from durabus.clock import Clock
 from durabus.wire.documents import InfoDocument, encode_info
 from durabus.wire.framing import error_line, info_line
@@ -43,6 +43,7 @@ class Broker:
         self.connections_total = 0
         self.slow_consumers_total = 0
         self.on_debug: Callable[[str], None] | None = None
+        self.on_notice: Callable[[str], None] | None = None
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._input_count = 0
@@ -83,16 +84,27 @@ class Broker:
             session.close("maximum connections exceeded", False)
         else:
             self.connections[connection] = session
-            if self.on_debug is not None:
-                self.on_debug(f"{address} - cid:{session.client_id} - Client connection created")
+            self._tell(self.on_debug, session, "Client connection created")
         return session
 
     def _on_end(self, connection: Connection, reason: str) -> None:
         session = self.connections.pop(connection, None)
-        if reason.startswith("Slow Consumer"):
+        if session is None:
+            return
+        if reason in (SLOW_CONSUMER, WRITE_DEADLINE):
             self.slow_consumers_total += 1
-        if session is not None and self.on_debug is not None:
-            self.on_debug(f"{session.address} - cid:{session.client_id} - Client connection closed: {reason}")
+            self._tell(self.on_notice, session, f"Slow Consumer Detected: {self._exceeded(reason)}")
+        self._tell(self.on_debug, session, f"Client connection closed: {reason}")
+
+    def _tell(self, log: Callable[[str], None] | None, session: Session, text: str) -> None:
+        if log is not None:
+            log(f"{session.address} - cid:{session.client_id} - {text}")
+
+    def _exceeded(self, reason: str) -> str:
+        """The limit that a slow consumer went beyond, in the original's words."""
+        if reason == WRITE_DEADLINE:
+            return f"WriteDeadline of {self.settings.write_deadline_s:g}s exceeded"
+        return f"MaxPending of {self.settings.limits.pending_bytes_max} Exceeded"
 
     async def drain(self) -> None:
         """Take no new connections, and go on serving those that there are until nothing more comes, half a second at most.

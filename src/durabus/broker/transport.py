@@ -6,12 +6,15 @@ for everybody: `TurnEnd.end_turn` stores and sends.
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from durabus.broker.session import Link, Session
 from durabus.clock import Clock
 
-__all__ = ["Connection", "Turn"]
+__all__ = ["WRITE_DEADLINE", "Connection", "Turn"]
+
+WRITE_DEADLINE: Final = "Slow Consumer (Write Deadline)"
+"""Why a connection ended whose client took nothing for too long."""
 
 
 class Turn:
@@ -48,6 +51,7 @@ class _SocketLink(Link):
     def write(self, data: bytes) -> None:
         transport = self._connection.transport
         if transport is not None and not transport.is_closing():
+            self._connection.given_bytes += len(data)
             transport.write(data)
 
     def close(self, reason: str, at_once: bool) -> None:
@@ -68,12 +72,14 @@ class Connection(asyncio.Protocol):
         """Make a session when the socket opens; call `on_end` once, with the reason, when it is over."""
         self.transport: asyncio.Transport | None = None
         self.session: Session | None = None
+        self.given_bytes = 0  # to the transport, since the start
         self._make_session = make_session
         self._on_end = on_end
         self._turn = turn
         self._clock = clock
         self._write_deadline_s = write_deadline_s
         self._deadline: asyncio.TimerHandle | None = None
+        self._taken_bytes = 0  # by the client, when the write deadline was set
         self._ping_timer: asyncio.TimerHandle | None = None
         self._reason = "Client Closed"
 
@@ -108,10 +114,9 @@ class Connection(asyncio.Protocol):
         self._on_end(self, self._reason)
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write: it has until the write deadline to begin."""
+        """The client does not read as fast as we write: it has until the write deadline to take something."""
         if self._deadline is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(self._write_deadline_s, self._on_write_deadline)
+            self._set_deadline()
 
     def resume_writing(self) -> None:
         """The client reads again."""
@@ -119,11 +124,20 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _set_deadline(self) -> None:
+        assert self.transport is not None, "nobody writes before the connection is made"
+        self._taken_bytes = self.given_bytes - self.transport.get_write_buffer_size()
+        self._deadline = asyncio.get_running_loop().call_later(self._write_deadline_s, self._on_write_deadline)
+
     def _on_write_deadline(self) -> None:
         self._deadline = None
-        if self.session is not None:
+        if self.session is None or self.transport is None:
+            return
+        if self.given_bytes - self.transport.get_write_buffer_size() > self._taken_bytes:
+            self._set_deadline()  # slow, but it reads
+        else:
             self._turn.open()
-            self.session.close("Slow Consumer (Write Deadline)", True)
+            self.session.close(WRITE_DEADLINE, True)
 
     def _check_alive(self) -> None:
         self._ping_timer = None

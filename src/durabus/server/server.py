@@ -96,6 +96,7 @@ class Server:
         log = self._log
         log.info(*logs.starting_lines(options.streaming.cluster_id, self.server_id))
         self._broker_log.info(*logs.broker_lines(self._broker.settings.info.server_name, self.server_id))
+        self._broker.on_notice = self._broker_log.info
         if self._broker_log.debug_enabled:
             self._broker.on_debug = self._broker_log.debug
         if options.monitoring.port is not None:

@@ -46,6 +46,9 @@ class _ProbeAnswers(AnswerTaker):
     def on_answer(self, token: int) -> bool:
         return self._connect.on_answer(token)
 
+    def on_nobody(self, token: int) -> None:
+        self._connect.on_nobody(token)
+
 
 class _FullBatches(BatchCloser):
     """The core as the closer of full batches: a native class has one base only."""
@@ -122,6 +125,14 @@ class Core(StoreListener):
         self.state.begin(now_ns, wall_ns)
         self.state.timers.fire(now_ns)
         self.end_turn()
+
+    def reopen(self) -> None:
+        """The bus is open again: whatever became due meanwhile goes out now."""
+        for channel in self.state.channels.values():
+            for cohort in channel.cohorts:
+                for member in list(cohort.members):
+                    if member.is_reachable():
+                        self.delivery.come_back(member)
 
     def next_deadline_ns(self) -> int:
         """When `advance` has something to do, in monotonic nanoseconds; 0 when it has not."""

@@ -116,7 +116,9 @@ class Delivery(MemberOwner):
             self._state.log.error(f"Error decoding ack: {error}")
             return 0
         if ack.subject != cohort.channel_name:
-            self._state.log.error(f"Unable to process ack seq={ack.sequence}, channel {text(ack.subject)} not found")
+            if ack.subject not in self._state.channels:
+                name = text(ack.subject)
+                self._state.log.error(f"Unable to process ack seq={ack.sequence}, channel {name} not found")
             return 0
         return ack.sequence if ack.sequence < 1 << 62 else 0
 
@@ -140,6 +142,8 @@ class Delivery(MemberOwner):
         channel = self._state.channels_by_id.get(cohort.channel_id)
         if channel is None or not cohort.members or cohort.page_request or cohort.on_hold:
             return
+        if not self._state.bus.is_open():
+            return  # what is sent now is lost: `reopen` looks again
         while True:
             following: i64 = cohort.last_sent + 1
             if following < channel.first:
@@ -255,7 +259,7 @@ class Delivery(MemberOwner):
         client = member.client
         if not member.is_active or client is None:
             return
-        if _can_redeliver(member, client):
+        if self._state.bus.is_open() and _can_redeliver(member, client):
             due = [
                 flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + _TOGETHER_NS
             ]

@@ -104,6 +104,12 @@ class ConnectHandler(Receiver):
         self._refuse(probe.reply, ALREADY_REGISTERED)
         return True
 
+    def on_nobody(self, token: int) -> None:
+        """The old client is not even there to be asked."""
+        probe = self._probes_by_token.get(token)
+        if probe is not None:
+            self.on_probe_unanswered(probe)
+
     def on_probe_unanswered(self, probe: _Probe) -> None:
         """The old client had its time."""
         self._forget(probe)

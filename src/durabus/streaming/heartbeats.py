@@ -14,6 +14,7 @@ from durabus.streaming.cohort import Member
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.options import MILLISECOND_NS, SECOND_NS
 from durabus.streaming.state import State, text
+from durabus.wire import framing
 from durabus.wire.operations import Publish
 
 __all__ = ["AnswerTaker", "HeartbeatCloser", "Heartbeats"]
@@ -39,6 +40,10 @@ class AnswerTaker:
         """The question `token` was answered; whether it was one of this taker's."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    def on_nobody(self, token: int) -> None:
+        """Nobody was there to be asked the question `token`, if it was one of this taker's."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
 
 class _Answers(Receiver):
     """Where clients answer heartbeats: the last token of the subject is the number of the question."""
@@ -49,7 +54,11 @@ class _Answers(Receiver):
 
     def on_publish(self, publish: Publish) -> None:
         token = publish.subject[len(self._prefix) :]
-        if token.isdigit() and len(token) < 19:
+        if not token.isdigit() or len(token) > 18:
+            return
+        if framing.is_no_responders(publish):
+            self._heartbeats.on_nobody(int(token))
+        else:
             self._heartbeats.on_answer(int(token))
 
 
@@ -104,6 +113,10 @@ class Heartbeats(ClientOwner):
                 self._fail(client, now_ns)
                 return
             # This process stood still: the answer may be waiting unread, so ask again instead of counting a failure.
+        if not self._state.bus.is_open():
+            # It is us who cannot be heard: nobody has failed.
+            self._set(client, now_ns + options.heartbeat_interval_ns)
+            return
         token = self._state.next_request()
         client.heartbeat_token = token
         self._asked[token] = client
@@ -113,6 +126,15 @@ class Heartbeats(ClientOwner):
             self._asked.pop(token, None)
             client.heartbeat_token = 0
             self._fail(client, now_ns)
+
+    def on_nobody(self, token: int) -> None:
+        """The network says that nobody listens where a question was asked."""
+        client = self._asked.pop(token, None)
+        if client is not None:
+            client.heartbeat_token = 0
+            self._fail(client, self._state.now_ns)
+        elif self.taker is not None:
+            self.taker.on_nobody(token)
 
     def on_answer(self, token: int) -> None:
         """A client answered."""

@@ -108,7 +108,7 @@ class State:
         self.batch_closer: BatchCloser | None = None
         self._folded_names: dict[bytes, bytes] = {}
         self._inbox_count = 0
-        self._request_count = 0
+        self.request_count = 0
 
     def begin(self, now_ns: int, wall_ns: int) -> None:
         """It is `now_ns` (monotonic) and `wall_ns` (since 1970) for everything that follows."""
@@ -163,12 +163,12 @@ class State:
     def take_over(self, former: "State") -> None:
         """Go on counting where `former` stopped: a late answer to its questions must not be taken for one to ours."""
         self.statistics = former.statistics
-        self._request_count = former._request_count
+        self.request_count = former.request_count
 
     def next_request(self) -> int:
         """A number for a request to the store, never zero, never used before."""
-        self._request_count += 1
-        return self._request_count
+        self.request_count += 1
+        return self.request_count
 
     def open_channel(self, name: bytes) -> Channel:
         """The channel `name`, created if need be; raises ChannelRefusedError with the text for the client."""

@@ -7,6 +7,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from durabus.wire.operations import Publish
+
 __all__ = [
     "NO_RESPONDERS",
     "OK",
@@ -15,6 +17,7 @@ __all__ = [
     "error_line",
     "frame_run",
     "info_line",
+    "is_no_responders",
     "message_start",
     "publish_start",
 ]
@@ -34,6 +37,11 @@ def error_line(text: str) -> bytes:
 def info_line(document: bytes) -> bytes:
     """The INFO line with a JSON `document`."""
     return b"INFO " + document + b" \r\n"
+
+
+def is_no_responders(publish: Publish) -> bool:
+    """Whether a server says with this message that nobody was there to take a request of ours."""
+    return publish.header_bytes > 0 and publish.payloads[0].startswith(b"NATS/1.0 503")
 
 
 def message_start(subject: bytes, sid: bytes, reply: bytes, header_bytes: int) -> bytes:

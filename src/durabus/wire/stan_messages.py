@@ -32,9 +32,11 @@ __all__ = [
     "decode_ack",
     "decode_client_id",
     "decode_connect_request",
+    "decode_connect_response",
     "decode_ping",
     "decode_subscription_request",
     "decode_unsubscribe_request",
+    "encode_close_request",
     "encode_connect_request",
     "encode_connect_response",
     "encode_error_response",
@@ -107,6 +109,17 @@ def decode_connect_request(message: bytes) -> ConnectRequest:
 def encode_connect_request(client_id: bytes, heartbeat_inbox: bytes) -> bytes:
     """Encode the ConnectRequest of a protocol 0 client: what the start-up probe sends."""
     return bytes_field(1, client_id) + bytes_field(2, heartbeat_inbox)
+
+
+def decode_connect_response(message: bytes) -> tuple[bytes, str]:
+    """Of a ConnectResponse, the subject for CloseRequests and the error text (each empty when there is none)."""
+    texts, _ = _fields(message, _bits(1, 2, 3, 4, 5, 6, 7), _bits(8, 9, 10))
+    return texts.get(4, b""), texts.get(5, b"").decode("utf-8", "backslashreplace")
+
+
+def encode_close_request(client_id: bytes) -> bytes:
+    """Encode a CloseRequest: what the start-up probe says to take its leave."""
+    return bytes_field(1, client_id)
 
 
 def encode_connect_response(subjects: list[bytes], ping_subject: bytes, request: ConnectRequest) -> bytes:
