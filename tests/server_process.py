@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 LISTENING = "Listening for client connections on "
 MONITORING = "Starting http monitor on "
 READY = "STREAM: Streaming Server is ready"
-PATIENCE_S = 30.0
+PATIENCE_S = 20.0
 """How long a test waits for what must come; no test waits that long unless it fails."""
 
 

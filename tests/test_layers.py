@@ -37,7 +37,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 # Protocol without I/O: these take bytes, values and a time, and return values. Their shells do the rest.
 PURE = ("wire", "broker", "streaming")
-SHELLS = ("broker.broker", "broker.transport", "streaming.service")
+SHELLS = ("broker.broker", "broker.transport", "broker.uplink", "streaming.service")
 # What the pure part of streaming sees of the layers below: the port to a NATS network, whichever that is, and the wire.
 STREAMING_CORE_SEES = ("broker.bus", "wire")
 OUTSIDE_WORLD = (

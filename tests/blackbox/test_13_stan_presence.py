@@ -92,10 +92,10 @@ def test_while_nobody_else_is_there_the_message_stays() -> None:
 def test_a_client_id_is_free_at_once_when_its_connection_is_gone(server: ServerProcess) -> None:
     took_s = []
     for _ in range(TRIES):
-        with StanClient(server.port) as old:
+        with StanClient(server.port) as old, StanClient(server.port, old.client_id) as new:
             old.connect()
-        with StanClient(server.port, old.client_id) as new:
-            new.wire.ask()
+            old.wire.close()
+            server.wait_line(f"[Client:{old.client_id.decode()}] Is away")
             began_s = time.monotonic()
             assert new.try_connect() == b""
             took_s.append(time.monotonic() - began_s)

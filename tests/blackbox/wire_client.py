@@ -33,10 +33,15 @@ class WireClient:
         self.socket = socket.socket()
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(PATIENCE_S)
-        self.socket.connect((HOST, port))
         self._buffer = bytearray()
-        verb, _, document = self.line().partition(b" ")
+        try:
+            self.socket.connect((HOST, port))
+            verb, _, document = self.line().partition(b" ")
+        except BaseException:
+            self.socket.close()
+            raise
         assert verb == b"INFO"
         self.info: dict[str, object] = json.loads(document)
         self.send(connect)

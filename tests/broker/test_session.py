@@ -48,6 +48,17 @@ class Alone:
         return (due_ns - now_ns) // SECOND_NS if due_ns else 0
 
 
+def test_a_new_session() -> None:
+    session = Session(7, "10.0.0.9:5", FakeExchange(), FakeLink(), session_limits())
+    assert (session.client_id, session.address, session.name, session.is_closed) == (7, "10.0.0.9:5", "", False)
+    counts = (session.in_messages, session.in_bytes, session.out_messages, session.out_bytes, session.pings_out)
+    assert counts == (0, 0, 0, 0, 0)
+    assert session.subscriptions == {}
+    subscription = ClientSubscription(session, b"foo", b"q", b"1")
+    assert subscription.session is session
+    assert (subscription.subject, subscription.queue, subscription.sid) == (b"foo", b"q", b"1")
+
+
 # CONNECT
 
 
@@ -343,6 +354,15 @@ def test_a_client_that_answers_lives_on() -> None:
         assert one.say(b"PONG\r\n") == b""
         one.clock.advance(1)
     assert not one.session.is_closed
+
+
+def test_a_client_that_never_said_a_word() -> None:
+    one = Alone(connect=b"")
+    assert one.ping_time() == 10
+    assert one.flush() == b""
+    one.clock.advance(10 * SECOND_NS)
+    assert one.ping_time() == 10
+    assert one.flush() == b"PING\r\n"
 
 
 def test_a_client_that_is_heard_is_not_asked() -> None:

@@ -96,6 +96,7 @@ class SublistMachine(RuleBasedStateMachine):
         wild = [one.subject.split(b".") for one in self.model if has_wildcard(one.subject)]
         prefixes = {tuple(parts[: n + 1]) for parts in wild for n in range(len(parts))}
         assert tree_size(self.sublist) == len(prefixes)
+        assert self.sublist._wildcard_count == len(wild), "without any there is no tree to search"
         assert set(self.sublist._literals) == {one.subject for one in self.model if not has_wildcard(one.subject)}
         assert len(self.sublist._cache) <= CACHE_ENTRIES_MAX
 
@@ -168,6 +169,18 @@ def test_a_remembered_answer_is_forgotten_when_it_changes(pattern: bytes) -> Non
     assert sublist.match(b"foo.bar").plain == [subscription]
     sublist.remove(subscription)
     assert sublist.match(b"foo.bar").is_empty
+
+
+@pytest.mark.parametrize("remembered", [500, 600])
+def test_many_remembered_answers_are_forgotten_as_well(remembered: int) -> None:
+    sublist = Sublist()
+    subjects = [b"foo.%d" % i for i in range(remembered)]
+    assert all(sublist.match(subject).is_empty for subject in subjects)
+    subscription = Subscription(b"foo.*", b"")
+    sublist.insert(subscription)
+    assert all(sublist.match(subject).plain == [subscription] for subject in subjects)
+    sublist.remove(subscription)
+    assert all(sublist.match(subject).is_empty for subject in subjects)
 
 
 def test_an_answer_is_remembered_until_then() -> None:

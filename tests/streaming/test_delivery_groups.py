@@ -1,7 +1,5 @@
 """Queue groups: who gets which message, and what becomes of it when its member goes, hangs or is away."""
 
-from typing import Any
-
 import pytest
 
 from durabus.streaming.cohort import Cohort
@@ -16,9 +14,21 @@ def seen(sub: Sub) -> Seen:
     return [(message.sequence, message.count, message.at_s) for message in sub.clear()]
 
 
-def join(*clients: Client, **fields: Any) -> list[Sub]:
+def join(
+    *clients: Client, durable: str = "", max_in_flight: int = 1024, ack_wait_s: int = 30, auto_ack: bool = False
+) -> list[Sub]:
     """A member of group `g` for each client."""
-    return [client.subscribe("foo", queue="g", **fields) for client in clients]
+    return [
+        client.subscribe(
+            "foo",
+            queue="g",
+            durable=durable,
+            max_in_flight=max_in_flight,
+            ack_wait_s=ack_wait_s,
+            auto_ack=auto_ack,
+        )
+        for client in clients
+    ]
 
 
 def group(bus: Bus) -> Cohort:
@@ -163,10 +173,10 @@ def test_a_message_is_with_one_member_at_a_time() -> None:
     subs = join(*clients, ack_wait_s=1, max_in_flight=4)
     clients[0].publish("foo", *[b"x"] * 20)
     for _ in range(10):
-        bus.advance(1)
-        assert sum(pending(bus).values()) == group(bus).window.count == 12
         arrived = [message.sequence for sub in subs for message in sub.clear()]
-        assert sorted(arrived) == list(range(1, 13)) or len(arrived) == 24
+        assert sorted(arrived) == list(range(1, 13))
+        assert sum(pending(bus).values()) == group(bus).window.count == 12
+        bus.advance(1)
 
 
 def test_a_redelivery_does_not_ask_the_window() -> None:
@@ -267,7 +277,9 @@ def test_what_a_member_held_is_spread_in_the_order_in_which_it_was_due() -> None
     bus.advance(9.9)
     assert [seen(sub) for sub in others] == [[], []]
     bus.advance(0.1)
-    assert {(count, at_s) for sub in others for _, count, at_s in seen(sub)} == {(2, 14.0)}, "AckWait after it was moved"
+    assert {(count, at_s) for sub in others for _, count, at_s in seen(sub)} == {(2, 14.0)}, (
+        "AckWait after it was moved"
+    )
 
 
 def test_what_a_member_held_was_redelivered_before() -> None:
@@ -308,7 +320,7 @@ def test_a_member_that_leaves_when_all_others_are_away() -> None:
     b.return_()
     assert sorted(seen(second)) == [(1, 1, 10.0), (3, 1, 10.0)], "what it had before is not due yet"
     bus.advance(20)
-    assert seen(second) == [(2, 1, 30.0)]
+    assert sorted(seen(second)) == [(1, 2, 30.0), (2, 1, 30.0), (3, 2, 30.0)], "the rest was due when it was moved"
 
 
 def test_a_client_that_closes_leaves_all_its_groups() -> None:
@@ -493,7 +505,7 @@ def test_when_everybody_is_away_the_first_to_come_back_gets_all() -> None:
     second.clear()
     b.return_()
     assert sorted(seen(second)) == [(1, 1, 10.0), (3, 0, 10.0)]
-    assert pending(bus) == {b"a": 0, b"b": 3 - 0}
+    assert pending(bus) == {b"a": 0, b"b": 3}
     bus.advance(20)
     assert (2, 1, 30.0) in seen(second)
     assert first.sequences == [1]

@@ -131,7 +131,7 @@ def test_unknown_operations(data: bytes) -> None:
     "line",
     [
         b"PUB foo\r\n", b"PUB foo x\r\n", b"PUB foo -1\r\n", b"PUB foo +1\r\n", b"PUB foo 1.0\r\n", b"PUB foo 1_0\r\n",
-        b"PUB foo bar baz 1\r\n", b"PUB foo 0000000001\r\n", b"PUB foo 99999999999999999999\r\n",
+        b"PUB foo bar baz 1\r\n", b"PUB 5\r\n", b"HPUB 0 5\r\n", b"HPUB 5\r\n", b"PUB foo 0000000001\r\n", b"PUB foo 99999999999999999999\r\n",
         b"PUB foo \xd9\xa1\r\n", b"HPUB foo 1\r\n", b"HPUB foo 3 2\r\n", b"HPUB foo x 2\r\n", b"HPUB foo 1 x\r\n",
         b"HPUB foo -1 2\r\n", b"HPUB a b c 1 2\r\n", b"SUB foo\r\n", b"SUB a b c d\r\n", b"UNSUB 1 2 3\r\n",
         b"CONNECT\r\n", b"CONNECT \r\n",

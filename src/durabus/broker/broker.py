@@ -40,10 +40,12 @@ class Broker:
         self.settings = settings
         self.router = router
         self.connections: dict[Connection, Session] = {}
+        self.by_client_id: dict[int, Connection] = {}
         self.connections_total = 0
         self.slow_consumers_total = 0
         self.on_debug: Callable[[str], None] | None = None
         self.on_notice: Callable[[str], None] | None = None
+        self.on_closed: Callable[[Connection, Session, str], None] | None = None
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._input_count = 0
@@ -84,13 +86,17 @@ class Broker:
             session.close("maximum connections exceeded", False)
         else:
             self.connections[connection] = session
+            self.by_client_id[session.client_id] = connection
             self._tell(self.on_debug, session, "Client connection created")
         return session
 
     def _on_end(self, connection: Connection, reason: str) -> None:
+        if self.on_closed is not None and connection.session is not None:
+            self.on_closed(connection, connection.session, reason)
         session = self.connections.pop(connection, None)
         if session is None:
             return
+        del self.by_client_id[session.client_id]
         if reason in (SLOW_CONSUMER, WRITE_DEADLINE):
             self.slow_consumers_total += 1
             self._tell(self.on_notice, session, f"Slow Consumer Detected: {self._exceeded(reason)}")

@@ -59,6 +59,7 @@ class Router(Bus):
         self._receivers: dict[bytes, _ReceiverSubscription] = {}
         self._watchers: dict[bytes, list[InterestWatcher]] = {}
         self._interest: dict[bytes, bool] = {}
+        self._receiver_count = 0
         self._turn: i64 = 0
 
     # The bus, for what is built on it.
@@ -69,9 +70,15 @@ class Router(Bus):
         if replaced is not None:
             self.sublist.remove(replaced)
         subscription = _ReceiverSubscription(subject, receiver)
+        self._receiver_count += 1
+        subscription.sid = b"%d" % self._receiver_count
         self._receivers[subject] = subscription
         self.sublist.insert(subscription)
         self._notify(subject)
+
+    def receivers(self) -> list[Subscription]:
+        """The subscriptions of receivers inside the server, for monitoring."""
+        return list(self._receivers.values())
 
     def unsubscribe(self, subject: bytes) -> None:
         """End the receiver's subscription on `subject`, if there is one."""
@@ -205,6 +212,7 @@ class Router(Bus):
                 return False
             return session.deliver(subscription, publish.subject, publish.reply, publish.header_bytes, head, payloads)
         receiver = cast(_ReceiverSubscription, subscription).receiver
+        subscription.delivered_count += len(payloads)
         if head or payloads is not publish.payloads:
             whole = [head + payload for payload in payloads]
             receiver.on_publish(Publish(publish.subject, publish.reply, publish.header_bytes, whole))

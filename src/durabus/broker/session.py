@@ -18,6 +18,8 @@ from durabus.wire.subjects import is_literal_subject, is_subject
 __all__ = ["ClientSubscription", "Exchange", "Link", "Session", "SessionLimits"]
 
 SLOW_CONSUMER: Final = "Slow Consumer"
+_RUN_PIECES: Final = 3
+"""As many pieces come out of a run of payloads of one size."""
 
 
 class SessionLimits:
@@ -64,7 +66,6 @@ class ClientSubscription(Subscription):
         super().__init__(subject, queue)
         self.session = session
         self.sid = sid
-        self.delivered_count: i64 = 0
         self.delivered_count_max: i64 = 0  # 0: no end
 
 
@@ -97,6 +98,8 @@ class Session:
         self.client_id = client_id
         self.address = address
         self.name = ""
+        self.lang = ""
+        self.version = ""
         self.is_closed = False
         self.verbose = True
         self.pedantic = True
@@ -104,19 +107,26 @@ class Session:
         self.headers = False
         self.no_responders = False
         self.subscriptions: dict[bytes, ClientSubscription] = {}
+        self.ended_subscriptions: list[ClientSubscription] = []  # those that ended with the session
         self.is_dirty = False
         self.in_messages: i64 = 0
         self.in_bytes: i64 = 0
         self.out_messages: i64 = 0
         self.out_bytes: i64 = 0
+        self.out_payload_bytes: i64 = 0
         self.pings_out = 0
+        self.start_ns = 0
         self.last_active_ns = 0
+        self.last_used_ns = 0  # when the client last said something else than PING or PONG
+        self.round_trip_ns = 0  # 0: never measured
         self._exchange = exchange
         self._link = link
         self._limits = limits
         self._parser = Parser(limits.control_line_bytes_max, limits.payload_bytes_max)
         self._output: list[bytes] = []
         self._output_bytes: i64 = 0
+        self._is_introduced = False
+        self._ping_sent_ns = 0
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """Take the next bytes from the client, at monotonic time `now_ns`, and act on them."""
@@ -125,6 +135,7 @@ class Session:
             if self.is_closed:
                 return
             if isinstance(operation, Publish):
+                self.last_used_ns = now_ns
                 self._publish(operation)
             else:
                 self._control(operation)
@@ -143,9 +154,18 @@ class Session:
     def _control(self, operation: Operation) -> None:
         if isinstance(operation, Ping):
             self.send(framing.PONG)
-        elif isinstance(operation, Pong):
+            if self._is_introduced and not self.round_trip_ns:
+                # As the original: a client's first PING answers what it read of us.
+                self.round_trip_ns = self.last_active_ns - self.start_ns
+            return
+        if isinstance(operation, Pong):
             self.pings_out = 0
-        elif isinstance(operation, Subscribe):
+            if self._ping_sent_ns:
+                self.round_trip_ns = self.last_active_ns - self._ping_sent_ns
+                self._ping_sent_ns = 0
+            return
+        self.last_used_ns = self.last_active_ns
+        if isinstance(operation, Subscribe):
             self._subscribe(operation)
         elif isinstance(operation, Unsubscribe):
             self._unsubscribe(operation)
@@ -172,6 +192,9 @@ class Session:
         self.headers = document.headers
         self.no_responders = document.no_responders
         self.name = document.name
+        self.lang = document.lang
+        self.version = document.version
+        self._is_introduced = True
         self._confirm()
 
     def _subscribe(self, subscribe: Subscribe) -> None:
@@ -229,9 +252,15 @@ class Session:
         count: i64 = len(given)
         subscription.delivered_count += count
         start = framing.message_start(subject, subscription.sid, reply, header_bytes)
+        pieces: i64 = len(self._output)
         size = framing.frame_run(start, head, given, self._output)
         self.out_messages += count
         self.out_bytes += size
+        if len(self._output) - pieces == _RUN_PIECES:
+            self.out_payload_bytes += count * (len(head) + len(given[0]))
+        else:
+            for payload in given:
+                self.out_payload_bytes += len(head) + len(payload)
         self._grow(size)
         return True
 
@@ -254,6 +283,10 @@ class Session:
         elif not self.is_dirty:
             self.is_dirty = True
             self._exchange.mark_dirty(self)
+
+    def pending_bytes(self) -> int:
+        """Output that the client has not taken yet."""
+        return int(self._output_bytes) + self._link.unsent_bytes()
 
     def flush(self) -> None:
         """Hand the gathered output to the link; called by the shell once per turn."""
@@ -279,6 +312,7 @@ class Session:
             self.fail("Stale Connection", "no answer to our pings")
             return 0
         self.pings_out += 1
+        self._ping_sent_ns = now_ns
         self.send(framing.PING)
         return now_ns + self._limits.ping_interval_ns
 
@@ -297,6 +331,7 @@ class Session:
             self._link.write(b"".join(self._output))
         self._output.clear()
         self.is_closed = True
-        for subscription in list(self.subscriptions.values()):
+        self.ended_subscriptions = list(self.subscriptions.values())
+        for subscription in self.ended_subscriptions:
             self.drop(subscription)
         self._link.close(reason, at_once)

@@ -6,7 +6,7 @@ subscription changes that could change it.
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from durabus.wire.limits import SUBJECT_CACHE_ENTRIES_MAX
 from durabus.wire.subjects import has_wildcard, matches
@@ -27,6 +27,8 @@ class Subscription:
         """Keep the valid subscription `subject`."""
         self.subject = subject
         self.queue = queue
+        self.sid = b""  # the client's own name for it
+        self.delivered_count: i64 = 0
 
 
 class Match:
@@ -68,6 +70,10 @@ class Sublist:
         self._cache: dict[bytes, Match] = {}
         self._cache_entries_max = cache_entries_max
         self.count = 0
+        self.inserted_count: i64 = 0
+        self.removed_count: i64 = 0
+        self.hit_count: i64 = 0
+        self.miss_count: i64 = 0
 
     def insert(self, subscription: Subscription) -> None:
         """Add `subscription`; its subject must be valid."""
@@ -89,6 +95,7 @@ class Sublist:
                 listed.append(subscription)
             self._cache.pop(subject, None)
         self.count += 1
+        self.inserted_count += 1
 
     def remove(self, subscription: Subscription) -> None:
         """Take out `subscription`; raises KeyError when it is not there."""
@@ -106,12 +113,15 @@ class Sublist:
                 del self._literals[subject]
             self._cache.pop(subject, None)
         self.count -= 1
+        self.removed_count += 1
 
     def match(self, subject: bytes) -> Match:
         """The subscriptions that receive what is published on `subject`; those of one pattern in the order of subscribing."""
         known = self._cache.get(subject)
         if known is not None:
+            self.hit_count += 1
             return known
+        self.miss_count += 1
         found = list(self._literals.get(subject, ()))
         if self._wildcard_count:
             _collect(self._root, subject.split(b"."), found)
@@ -120,6 +130,10 @@ class Sublist:
             self._cache.clear()
         self._cache[subject] = result
         return result
+
+    def fanouts(self) -> list[int]:
+        """For each subject whose answer is remembered: how many get a message, a group counting as one."""
+        return [len(match.plain) + len(match.groups) for match in self._cache.values()]
 
     def _remove_wildcard(self, subscription: Subscription, tokens: list[bytes]) -> None:
         path = [self._root]

@@ -13,6 +13,8 @@ from durabus.clock import Clock
 
 __all__ = ["WRITE_DEADLINE", "Connection", "Turn"]
 
+CLIENT_CLOSED: Final = "Client Closed"
+"""Why a connection ended that the client ended."""
 WRITE_DEADLINE: Final = "Slow Consumer (Write Deadline)"
 """Why a connection ended whose client took nothing for too long."""
 
@@ -53,6 +55,7 @@ class _SocketLink(Link):
         if transport is not None and not transport.is_closing():
             self._connection.given_bytes += len(data)
             transport.write(data)
+            self._connection.note_messages()
 
     def close(self, reason: str, at_once: bool) -> None:
         self._connection.end(reason, at_once)
@@ -73,6 +76,10 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.session: Session | None = None
         self.given_bytes = 0  # to the transport, since the start
+        self.peer_port = 0
+        self.start_wall_ns = 0
+        self.last_messages_ns = 0  # when messages were last handed to the transport
+        self._messages_noted = 0
         self._make_session = make_session
         self._on_end = on_end
         self._turn = turn
@@ -81,15 +88,18 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._taken_bytes = 0  # by the client, when the write deadline was set
         self._ping_timer: asyncio.TimerHandle | None = None
-        self._reason = "Client Closed"
+        self._reason = CLIENT_CLOSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the session; its INFO is the first thing that the client reads."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
+        self.start_wall_ns = self._clock.wall_ns()
         peer = transport.get_extra_info("peername")
+        self.peer_port = peer[1] if peer else 0
         self._turn.open()
         self.session = self._make_session(self, _SocketLink(self), str(peer[0]) if peer else "")
-        self.session.last_active_ns = self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
+        self.session.start_ns = self.session.last_active_ns = self.session.last_used_ns = now_ns
         self._check_alive()
 
     def data_received(self, data: bytes) -> None:
@@ -97,6 +107,13 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self._turn.open()
             self.session.feed(data, self._clock.monotonic_ns())
+
+    def note_messages(self) -> None:
+        """Note the time when what was written had messages in it: for monitoring, that is activity of the client."""
+        session = self.session
+        if session is not None and session.out_messages != self._messages_noted:
+            self._messages_noted = session.out_messages
+            self.last_messages_ns = self._clock.monotonic_ns()
 
     def eof_received(self) -> bool:
         """The client will send no more: the connection is over."""
@@ -109,6 +126,8 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._ping_timer = None
+        if error is not None and self._reason == CLIENT_CLOSED:
+            self._reason = "Write Error" if isinstance(error, BrokenPipeError) else "Read Error"
         if self.session is not None:
             self.session.close(self._reason, True)
         self._on_end(self, self._reason)

@@ -5,262 +5,527 @@ server to be had is an error; after that, one is looked for without end, a quart
 """
 
 import asyncio
+import errno
+import json
+import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
+from pathlib import Path
+from typing import Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from durabus.broker.external import ExternalBus
 from durabus.broker.transport import Turn
 from durabus.errors import StartError
-from durabus.wire.documents import ConnectRequestDocument, DocumentError, decode_info, encode_connect
-from durabus.wire.framing import PING
+from durabus.wire.documents import ConnectRequestDocument, decode_info, encode_connect
 
-__all__ = ["ServerAddress", "Uplink", "UplinkSettings", "parse_address"]
+__all__ = [
+    "NO_SERVERS",
+    "SKIP_VERIFY_WARNING",
+    "ServerAddress",
+    "Uplink",
+    "UplinkLog",
+    "UplinkSettings",
+    "make_tls_context",
+    "parse_address",
+    "parse_servers",
+]
 
-_GREETING_S = 2.0
-_RECONNECT_S = 0.25
-_PING_S = 120.0
-_PINGS_OUT_MAX = 2
-_UNSENT_BYTES_MAX = 256 * 1024 * 1024
-NO_SERVERS = "nats: no servers available for connection"
+NO_SERVERS: Final = "nats: no servers available for connection"
+SKIP_VERIFY_WARNING: Final = "TLS certificate chain and hostname will not be verified. DO NOT USE IN PRODUCTION!"
+"""For the log, when a context is made with `skip_verify`."""
+_DEFAULT_PORT: Final = 4222
+_UNSENT_BYTES_MAX: Final = 256 * 1024 * 1024
+_STOP_S: Final = 1.0
+# What OpenSSL calls a chain that does not end at a certificate which we trust, and a certificate out of its time.
+_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
+_OUT_OF_TIME: Final = (9, 10)
 
 
 class ServerAddress:
     """One server: where it is, and what it wants to know. Prints without the password."""
 
-    def __init__(self, host: str, port: int, user: str, password: str, token: str, is_tls: bool) -> None:
-        """Keep the parts of the URL."""
+    def __init__(
+        self, host: str, port: int, user: str, password: str, token: str, is_tls: bool, certificate_name: str = ""
+    ) -> None:
+        """Keep the parts of the URL; `certificate_name` is what its certificate says instead of `host`, if not empty."""
         self.host = host
         self.port = port
         self.user = user
         self.password = password
         self.token = token
         self.is_tls = is_tls
+        self.certificate_name = certificate_name
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether these are to be used, instead of those of the settings."""
+        return bool(self.user or self.password or self.token)
 
     def __str__(self) -> str:
         """The URL as the log may show it."""
-        secret = "[REDACTED]@" if self.user or self.token else ""
-        return f"{'tls' if self.is_tls else 'nats'}://{secret}{self.host}:{self.port}"
+        secret = "[REDACTED]@" if self.has_credentials else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls' if self.is_tls else 'nats'}://{secret}{host}:{self.port}"
 
 
-def parse_address(url: str) -> ServerAddress:
-    """Read `nats://[user:password@|token@]host:port` (or `tls://`); raises StartError."""
+def parse_servers(text: str) -> list[ServerAddress]:
+    """Read the value of -ns; raises StartError, whose text never has a credential in it.
+
+    As in the original, one URL without credentials has to name scheme and port; in one with credentials, and in a list
+    with commas between, both may be missing.
+    """
+    entries = [entry.strip() for entry in text.split(",")]
+    if "@" not in text:
+        if len(entries) == 1:
+            _check_complete(text)
+        return [parse_address(entry, shown=entry) for entry in entries]
+    # An entry may be a piece of a password with a comma in it: show none of them.
+    total = len(entries)
+    shown = ["[REDACTED]" + (f" (number {i} of {total})" if total > 1 else "") for i in range(1, total + 1)]
+    return [parse_address(entry, shown=name) for entry, name in zip(entries, shown, strict=True)]
+
+
+def _check_complete(url: str) -> None:
+    """Refuse a URL without scheme or port, in the original's words."""
+    parts = url.split("://")
+    if len(parts) != 2:
+        raise StartError(f"malformed url: {url}")
+    place = parts[1]
+    if "]" not in place and place.count(":") > 1:
+        raise StartError(f"address {place}: too many colons in address")
+    if ":" not in place.rpartition("]")[2]:
+        raise StartError(f"address {place}: missing port in address")
+
+
+def parse_address(url: str, shown: str = "[REDACTED]") -> ServerAddress:
+    """Read `[nats://|tls://][user:password@|token@]host[:port]`; raises StartError, which names it as `shown`."""
     try:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
-        host, port = parts.hostname, parts.port or 4222
-    except ValueError as error:
-        raise StartError(f"malformed url: {error}") from None
-    if not host:
-        raise StartError(f"malformed url: {url.rpartition('@')[2]}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # whose text may quote the password
+        raise StartError(f"malformed url: {shown}") from None
+    if not parts.netloc or not host.isprintable() or any(char.isspace() for char in host):
+        raise StartError(f"malformed url: {shown}")
+    if parts.scheme in ("ws", "wss"):
+        raise StartError(f"malformed url: {shown}: WebSocket is not supported, use nats:// or tls://")
+    host = host or "localhost"
+    port = port if port is not None else _DEFAULT_PORT
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    is_tls = parts.scheme == "tls"
     if parts.password is None:
-        return ServerAddress(host, port, "", "", user, parts.scheme == "tls")
-    return ServerAddress(host, port, user, password, "", parts.scheme == "tls")
+        return ServerAddress(host, port, "", "", user, is_tls)
+    return ServerAddress(host, port, user, password, "", is_tls)
+
+
+def make_tls_context(
+    ca_file: str = "", certificate_file: str = "", key_file: str = "", skip_verify: bool = False
+) -> ssl.SSLContext:
+    """How to talk TLS to a server: trusts the system, or only `ca_file`; raises StartError for a file of no use."""
+    if ca_file:
+        _check_readable(ca_file, "nats: error loading or parsing rootCA file")
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except ssl.SSLError:
+        raise StartError(f'nats: failed to parse root certificate from "{ca_file}"') from None
+    context.hostname_checks_common_name = False
+    # Newer Pythons refuse authorities without fields that most private ones lack, and that no other client asks for.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if certificate_file or key_file:
+        for path in (certificate_file, key_file):
+            _check_readable(path, "nats: error loading client certificate")
+        try:
+            context.load_cert_chain(certificate_file, key_file, password="")  # and never ask a person
+        except ssl.SSLError as error:
+            raise StartError(f"nats: error loading client certificate: {_tls_words(error)}") from None
+    if skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _check_readable(path: str, what: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            return
+    except OSError as error:
+        raise StartError(f"{what}: open {path}: {_system_words(error)}") from None
+
+
+def _system_words(error: OSError) -> str:
+    """What the system says, as the original writes it."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    """What is wrong with a certificate, or with the conversation about it, in few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _UNKNOWN_AUTHORITY:
+            return "x509: certificate signed by unknown authority"
+        if error.verify_code in _OUT_OF_TIME:
+            return "x509: certificate has expired or is not yet valid"
+        return f"x509: {error.verify_message}"
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    return f"remote error: tls: {reason}" if " alert " in reason else f"tls: {reason}"
+
+
+def _network_words(error: OSError | ValueError, address: ServerAddress) -> str:
+    """Why a server cannot be reached; nothing when nobody is there, of which there is nothing to say."""
+    if isinstance(error, ssl.SSLError):
+        return _tls_words(error)
+    if isinstance(error, socket.gaierror | ValueError):
+        return f"dial tcp: lookup {address.host}: no such host"
+    place = f"dial tcp {address.host}:{address.port}"
+    if isinstance(error, TimeoutError):
+        return f"{place}: i/o timeout"
+    # A host with several addresses fails with one error that quotes those of all.
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        return ""
+    return f"{place}: {_system_words(error)}"
 
 
 class UplinkSettings:
-    """Where to connect, and as whom; credentials in an address win over these. `tls` is used when a server wants it."""
+    """Where to connect, and as whom. Credentials in an address win over `user`, `password` and `token`."""
 
     def __init__(self, addresses: list[ServerAddress], name: str) -> None:
-        """Keep the addresses, tried in this order, and the name that the server's monitoring shows."""
+        """Keep the addresses, tried in this order, and the name that logs and the other server's monitoring show."""
         self.addresses = addresses
         self.name = name
         self.user = ""
         self.password = ""
         self.token = ""
-        self.tls: ssl.SSLContext | None = None
-        self.tls_server_name = ""
-        self.must_be_tls = False
+        self.tls: ssl.SSLContext | None = None  # None: trust what the system trusts, if a server wants TLS
+        self.tls_server_name = ""  # what the certificate of every server says; empty: its host
+        self.must_be_tls = False  # refuse a server without TLS
+        self.connect_timeout_s = 2.0  # for everything from the socket to the server's first PONG
+        self.reconnect_wait_s = 0.25
+        self.ping_interval_s = 120.0
+        self.pings_out_max = 2  # unanswered, when the next one is due: the server counts as lost
 
 
-class _Socket(asyncio.Protocol):
-    """One connection, from its opening to its loss."""
+class UplinkLog(Protocol):
+    """What a log has to offer here; the server's own has it."""
 
-    def __init__(self, bus: ExternalBus, turn: Turn) -> None:
+    def info(self, text: str, /) -> None:
+        """One line about how things are."""
+
+    def error(self, text: str, /) -> None:
+        """One line about what went wrong."""
+
+
+class _Refused(Exception):  # noqa: N818 - it is not an error of ours
+    """A server is there and does not take us, or is none at all; the text says why."""
+
+
+class _Connection(asyncio.Protocol):
+    """One socket, from its opening to its loss."""
+
+    def __init__(self, uplink: "Uplink") -> None:
+        loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[None] = loop.create_future()
         self.heard = asyncio.Event()
         self.is_serving = False
-        self._bus = bus
-        self._turn = turn
+        self.reason = ""  # why it was lost
+        self._uplink = uplink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
 
     def data_received(self, data: bytes) -> None:
-        if self.is_serving:
-            self._turn.open()
-        self._bus.feed(data)
+        self._uplink.on_data(self, data)
         self.heard.set()
-        if self._bus.failure and self.transport is not None:
-            self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.heard.set()
         if not self.lost.done():
             self.lost.set_result(None)
+        if isinstance(error, ssl.SSLError):
+            self._uplink.on_lost(self, _tls_words(error))
+        else:
+            self._uplink.on_lost(self, _system_words(error) if isinstance(error, OSError) else "EOF")
+        self.heard.set()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def end(self) -> None:
+        """Close at once, and wait until nothing is open any more."""
+        self.abort()
+        if self.transport is not None and not self.lost.done():
+            await asyncio.wait([self.lost], timeout=_STOP_S)
 
 
 class Uplink:
-    """Keeps `bus` connected. `on_change` is called, as a turn, whenever a connection was lost or stands again."""
+    """Keeps `bus` connected. `on_change` is told, in a turn, when the connection is lost (False) or stands again."""
 
     def __init__(
-        self, settings: UplinkSettings, bus: ExternalBus, log: Callable[[str], None], on_change: Callable[[bool], None]
+        self, settings: UplinkSettings, bus: ExternalBus, log: UplinkLog, on_change: Callable[[bool], None]
     ) -> None:
         """Put the parts together; `start` connects."""
+        self.address: ServerAddress | None = None  # of the last server that took us
         self._settings = settings
         self._bus = bus
         self._log = log
         self._on_change = on_change
-        self._socket: _Socket | None = None
         self._turn: Turn | None = None
+        self._connection: _Connection | None = None  # the one at work, or being made
+        self._advertised: list[ServerAddress] = []
         self._keeper: asyncio.Task[None] | None = None
-        self.address: ServerAddress | None = None
+        self._is_stopping = False
 
     async def start(self, begin_turn: Callable[[], None], end_turn: Callable[[], None]) -> None:
         """Connect to the first server that takes us; raises StartError when none does."""
         self._turn = Turn(begin_turn, end_turn)
-        refusal = await self._connect_to_any()
-        if self._socket is None:
-            raise StartError(refusal or NO_SERVERS)
+        refusal = await self._connect_to_any(self._settings.addresses)
+        if refusal:
+            raise StartError(refusal)
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     def is_connected(self) -> bool:
         """Whether a connection stands."""
-        return self._socket is not None
-
-    async def stop(self) -> None:
-        """Send what is gathered, then close for good."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-        self.flush()
-        if self._socket is not None and self._socket.transport is not None:
-            self._socket.transport.close()
-            await asyncio.wait([self._socket.lost], timeout=1)
-        self._bus.close()
+        return self._connection is not None and self._connection.is_serving
 
     def flush(self) -> None:
-        """Send what the bus has gathered."""
+        """Send what the bus has gathered. Belongs at the end of every turn."""
         data = self._bus.take_output()
-        if data and self._socket is not None and self._socket.transport is not None:
-            transport = self._socket.transport
+        connection = self._connection
+        transport = connection.transport if connection is not None else None
+        if data and connection is not None and transport is not None and not transport.is_closing():
             transport.write(data)
             if transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
-                self._log("the NATS server does not take what is sent to it: connecting again")
-                transport.abort()
+                self._lose(connection, "nats: the server takes nothing of what is sent to it")
+        self._log_complaints()
 
-    async def _connect_to_any(self) -> str:
-        """Try every address once; the last refusal when none took us."""
-        refusal = ""
-        for address in self._settings.addresses:
+    async def sync(self, timeout_s: float = 2.0) -> bool:
+        """Send what the bus has gathered; whether the server has taken all of it within `timeout_s`."""
+        connection = self._connection
+        if connection is None or not connection.is_serving:
+            return False
+        number = self._bus.ping()
+        self.flush()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not connection.reason and self._bus.pongs < number:
+                    connection.heard.clear()
+                    await connection.heard.wait()
+        except TimeoutError:
+            return False
+        return not connection.reason
+
+    async def stop(self) -> None:
+        """Send what is gathered, then close for good. Nothing is heard any more. Twice is once."""
+        self._is_stopping = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+            self._keeper = None
+        self._bus.stop_listening()
+        await self.sync(_STOP_S)  # closing with something unread would make the kernel drop what is on its way
+        self._bus.close()
+        connection = self._connection
+        if connection is None or connection.transport is None:
+            return
+        connection.is_serving = False
+        connection.transport.close()
+        if not connection.lost.done():
+            await asyncio.wait([connection.lost], timeout=_STOP_S)
+        await connection.end()
+
+    # Connecting.
+
+    async def _connect_to_any(self, addresses: list[ServerAddress]) -> str:
+        """Try every address once; empty when one took us, else why not: the last reason that says something."""
+        refusal = NO_SERVERS
+        for address in addresses:
             try:
-                refusal = await self._connect(address)
-            except (OSError, TimeoutError) as error:
-                # Not there is not the same as not wanted: only the latter says something the user can mend.
-                if isinstance(error, ssl.SSLError):
-                    refusal = f"nats: {error}"
-                continue
-            if not refusal:
-                self.address = address
+                await self._connect(address)
+            except _Refused as refused:
+                refusal = str(refused)
+            except (OSError, ValueError) as error:
+                refusal = _network_words(error, address) or refusal
+            else:
                 return ""
         return refusal
 
-    async def _connect(self, address: ServerAddress) -> str:
-        """Connect to `address` and introduce ourselves; why the server refused, empty when it did not."""
-        settings = self._settings
+    async def _connect(self, address: ServerAddress) -> None:
+        """Connect to `address` and introduce ourselves; raises _Refused, OSError or ValueError."""
         loop = asyncio.get_running_loop()
-        assert self._turn is not None, "start() comes first"
-        turn, bus = self._turn, self._bus
+        bus = self._bus
+        connection = _Connection(self)
+        self._connection = connection
         bus.begin()
-        async with asyncio.timeout(_GREETING_S):
-            raw, socket = await loop.create_connection(lambda: _Socket(bus, turn), address.host, address.port)
-            try:
-                await self._hear(socket, lambda: bool(bus.info))
-                info = decode_info(bus.info)
-                if info.tls_required or address.is_tls or settings.must_be_tls:
-                    await self._secure(socket, raw, address)
-                bus.open(self._greeting(address, info.tls_required))
-                self._write_through(socket)
-                pongs = bus.pongs
-                await self._hear(socket, lambda: bus.pongs > pongs or bool(bus.refusal))
-            except DocumentError as error:
-                socket.lost.cancel()
-                raw.abort()
-                bus.close()
-                return f"nats: the server's INFO is not understood: {error}"
-            except BaseException:
-                raw.abort()
-                bus.close()
-                raise
-        if bus.refusal or socket.lost.done():
-            raw.abort()
-            bus.close()
-            return f"nats: {bus.refusal}" if bus.refusal else NO_SERVERS
-        socket.is_serving = True
-        self._socket = socket
-        return ""
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await loop.create_connection(lambda: connection, address.host, address.port)
+                await self._hear(connection, lambda: bool(bus.info))
+                is_tls = self._wants_tls(address)
+                if is_tls:
+                    await self._secure(connection, address)
+                bus.greet(encode_connect(self._introduction(address, is_tls)))
+                self.flush()
+                await self._hear(connection, lambda: bus.pongs > 0)
+        except TimeoutError:
+            await connection.end()
+            if connection.transport is not None:
+                raise _Refused("nats: timeout") from None  # it is there, and says nothing
+            raise
+        except Exception:
+            await connection.end()
+            raise
+        except BaseException:
+            connection.abort()
+            raise
+        self.address = address
+        connection.is_serving = True
+        bus.open()
+        self.flush()
 
-    async def _secure(self, socket: _Socket, raw: asyncio.BaseTransport, address: ServerAddress) -> None:
-        context = self._settings.tls or ssl.create_default_context()
-        name = self._settings.tls_server_name or address.host
-        loop = asyncio.get_running_loop()
-        secured = await loop.start_tls(raw, socket, context, server_hostname=name)  # type: ignore[arg-type]
-        socket.transport = secured
+    async def _hear(self, connection: _Connection, is_heard: Callable[[], bool]) -> None:
+        """Wait until the server has said something that makes `is_heard` true; raises _Refused when it will not."""
+        while True:
+            if self._bus.complaints:
+                raise _Refused(f"nats: {self._bus.complaints[0]}")
+            if self._bus.failure:
+                raise _Refused(f"nats: this is no NATS server: {self._bus.failure}")
+            if connection.reason:
+                raise _Refused(f"nats: the server closed the connection: {connection.reason}")
+            if is_heard():
+                return
+            connection.heard.clear()
+            await connection.heard.wait()
 
-    def _greeting(self, address: ServerAddress, is_tls: bool) -> bytes:
+    def _wants_tls(self, address: ServerAddress) -> bool:
+        """Whether to go on in TLS; raises _Refused when that is a must and the server cannot."""
+        is_required = decode_info(self._bus.info).tls_required
+        if not is_required and (address.is_tls or self._settings.must_be_tls):
+            if json.loads(self._bus.info).get("tls_available") is not True:
+                raise _Refused("nats: secure connection not available")
+            return True
+        return is_required
+
+    async def _secure(self, connection: _Connection, address: ServerAddress) -> None:
+        """Go on in TLS; raises OSError."""
         settings = self._settings
-        has_own = bool(address.user or address.token)
-        document = ConnectRequestDocument(
-            name=settings.name,
+        if settings.tls is None:
+            settings.tls = make_tls_context()
+        name = settings.tls_server_name or address.certificate_name or address.host
+        raw = connection.transport
+        assert raw is not None, "the server has spoken on it"
+        secured = await asyncio.get_running_loop().start_tls(raw, connection, settings.tls, server_hostname=name)
+        if secured is None:
+            raise ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
+        connection.transport = secured
+
+    def _introduction(self, address: ServerAddress, is_tls: bool) -> ConnectRequestDocument:
+        source = address if address.has_credentials else self._settings
+        return ConnectRequestDocument(
+            name=self._settings.name,
             tls_required=is_tls,
-            user=address.user if has_own else settings.user,
-            password=address.password if has_own else settings.password,
-            auth_token=address.token if has_own else settings.token,
+            user=source.user,
+            password=source.password,
+            auth_token=source.token,
         )
-        return b"CONNECT " + encode_connect(document) + b"\r\n" + PING
 
-    def _write_through(self, socket: _Socket) -> None:
-        data = self._bus.take_output()
-        if socket.transport is not None:
-            socket.transport.write(data)
+    # What the socket says.
 
-    async def _hear(self, socket: _Socket, is_heard: Callable[[], bool]) -> None:
-        """Wait until the server has said something that makes `is_heard` true, or the socket is lost."""
-        while not is_heard() and not socket.lost.done():
-            socket.heard.clear()
-            await socket.heard.wait()
-        if not is_heard():
-            raise ConnectionResetError("the server closed the connection")
+    def on_data(self, connection: _Connection, data: bytes) -> None:
+        """The server has said something."""
+        if connection is not self._connection or connection.reason:
+            return
+        if not connection.is_serving:
+            self._bus.feed(data)
+            return
+        if self._turn is not None and not self._is_stopping:
+            self._turn.open()  # whose end flushes
+        self._bus.feed(data)
+        self._log_complaints()
+        if self._bus.failure:
+            self._lose(connection, f"nats: this is no NATS server: {self._bus.failure}")
+
+    def on_lost(self, connection: _Connection, reason: str) -> None:
+        """The socket is gone: what the bus publishes from now on is refused at once, not lost."""
+        if connection.reason:
+            return
+        connection.reason = reason
+        if not connection.is_serving:
+            return
+        connection.is_serving = False
+        self._bus.close()
+        if self._is_stopping or self._turn is None:
+            return
+        self._learn()
+        self._log.error(f'connection "{self._settings.name}" has been disconnected: {reason}')
+        self._turn.open()
+        self._on_change(False)
+
+    def _lose(self, connection: _Connection, reason: str) -> None:
+        """Give a connection up."""
+        self.on_lost(connection, reason)
+        connection.abort()
+
+    def _log_complaints(self) -> None:
+        if self._bus.complaints and self.is_connected():
+            for text in self._bus.complaints:
+                self._log.error(f'connection "{self._settings.name}": nats: {text}')
+            self._bus.complaints.clear()
+
+    # Staying connected.
 
     async def _keep(self) -> None:
         """Notice a lost connection, and look for a new one, until cancelled."""
+        name = self._settings.name
         while True:
-            socket = self._socket
-            assert socket is not None
-            await self._watch(socket)
-            self._socket = None
-            self._bus.close()
-            self._log(f"connection to NATS server {self.address} lost, connecting again")
-            self._on_change(False)
+            await self._watch()
+            complaint = NO_SERVERS  # of which the log already says enough
             while not self.is_connected():
-                await asyncio.sleep(_RECONNECT_S)
-                await self._connect_to_any()
-            self._log(f"connected again to NATS server {self.address}")
+                await asyncio.sleep(self._settings.reconnect_wait_s)
+                refusal = await self._connect_to_any(self._candidates())
+                if refusal not in ("", NO_SERVERS, complaint):
+                    complaint = refusal
+                    self._log.error(f'connection "{name}" cannot be made again yet: {refusal}')
+            self._log.info(f'connection "{name}" reconnected to NATS Server at "{self.address}"')
+            if self._turn is not None:
+                self._turn.open()
             self._on_change(True)
 
-    async def _watch(self, socket: _Socket) -> None:
+    async def _watch(self) -> None:
         """Return when the connection is lost; a server that answers no pings is as good as lost."""
-        pings_out = 0
-        while not socket.lost.done():
-            pongs = self._bus.pongs
-            done, _ = await asyncio.wait([socket.lost], timeout=_PING_S)
-            if done:
-                return
-            pings_out = 0 if self._bus.pongs > pongs else pings_out + 1
-            if pings_out > _PINGS_OUT_MAX and socket.transport is not None:
-                socket.transport.abort()
-                await socket.lost
-                return
-            if socket.transport is not None:
-                socket.transport.write(PING)
+        connection = self._connection
+        assert connection is not None, "start() made one"
+        while connection.is_serving:
+            await asyncio.wait([connection.lost], timeout=self._settings.ping_interval_s)
+            if connection.is_serving:
+                if self._bus.pings - self._bus.pongs >= self._settings.pings_out_max:
+                    self._lose(connection, "nats: stale connection")
+                else:
+                    self._bus.ping()
+                    self.flush()
+
+    def _candidates(self) -> list[ServerAddress]:
+        """Every server that we know of, the one lost comes last."""
+        known: dict[tuple[str, int], ServerAddress] = {}
+        for address in (*self._settings.addresses, *self._advertised):
+            known.setdefault((address.host, address.port), address)
+        places = list(known)
+        lost = (self.address.host, self.address.port) if self.address is not None else places[0]
+        after = places.index(lost) + 1 if lost in places else 0
+        return [known[place] for place in places[after:] + places[:after]]
+
+    def _learn(self) -> None:
+        """Remember the servers that the lost one has told of: they take us as it did."""
+        address = self.address
+        places = json.loads(self._bus.info).get("connect_urls")
+        if address is None or not isinstance(places, list):
+            return
+        self._advertised = []
+        for place in places:
+            try:
+                other = parse_address(str(place))
+            except StartError:
+                continue
+            other.user, other.password, other.token = address.user, address.password, address.token
+            other.is_tls = address.is_tls
+            other.certificate_name = address.certificate_name or address.host
+            self._advertised.append(other)

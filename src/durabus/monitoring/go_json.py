@@ -6,12 +6,25 @@ bytes that are no UTF-8 become the replacement character, a float without a frac
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
-__all__ = ["JsonValue", "encode_json", "format_time", "format_uptime"]
+from durabus.monitoring.steps import Pace, Steps
 
-JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+__all__ = ["PAUSE", "JsonRows", "JsonValue", "Pause", "encode_json", "encode_steps", "format_time", "format_uptime", "text_of"]
+
+JsonValue: TypeAlias = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 """What can be encoded; a mapping keeps its order."""
+
+
+class Pause:
+    """What an iterator of rows yields in place of a row when making the next one takes longer."""
+
+
+PAUSE: Final = Pause()
+
+JsonRows: TypeAlias = JsonValue | Iterator["JsonRows | Pause"] | Mapping[str, "JsonRows"]
+"""What can be encoded in steps: an iterator is a list whose items are made while it is written."""
 
 # Lone surrogates stand for bytes that were not UTF-8 (see `surrogateescape`).
 ESCAPED = re.compile('["\\\\\x00-\x1f<>&\u2028\u2029\ud800-\udfff]')
@@ -24,6 +37,44 @@ SECOND_NS = 1_000_000_000
 def encode_json(value: JsonValue) -> bytes:
     """`value` as indented JSON in UTF-8, without a line end behind it."""
     return json_text(value, "\n").encode()
+
+
+def encode_steps(value: JsonRows) -> Steps[bytes]:
+    """The same in steps, for documents that may be long."""
+    pieces: list[str] = []
+    yield from write(value, "\n", pieces, Pace())
+    return "".join(pieces).encode()
+
+
+def write(value: JsonRows, line_start: str, pieces: list[str], pace: Pace) -> Steps[None]:
+    """Append `value` to `pieces`."""
+    inner = line_start + INDENT
+    if isinstance(value, Iterator):
+        count = 0
+        for item in value:
+            if isinstance(item, Pause):
+                yield
+                continue
+            pieces.append(f",{inner}" if count else f"[{inner}")
+            count += 1
+            yield from write(item, inner, pieces, pace)
+        pieces.append(f"{line_start}]" if count else "[]")
+    elif isinstance(value, Mapping) and any(isinstance(item, Iterator | Mapping) for item in value.values()):
+        opening = "{"
+        for key, item in value.items():
+            pieces.append(f'{opening}{inner}"{ESCAPED.sub(escape, key)}": ')
+            opening = ","
+            yield from write(item, inner, pieces, pace)
+        pieces.append(f"{line_start}}}")
+    else:
+        pieces.append(json_text(value, line_start))  # type: ignore[arg-type]  # nothing in it is an iterator
+        if pace.spent(len(value) if isinstance(value, Mapping) else 1):
+            yield
+
+
+def text_of(name: bytes) -> str:
+    """A name as text for a document, byte for byte."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 def json_text(value: JsonValue, line_start: str) -> str:
@@ -64,10 +115,10 @@ def escape(match: re.Match[str]) -> str:
     return SHORT_ESCAPES.get(char) or f"\\u{ord(char):04x}"
 
 
-def format_time(time_ns: int) -> str:
-    """Nanoseconds since 1970 as RFC 3339 in the local time zone, with as many digits of the second as it needs."""
+def format_time(time_ns: int, *, utc: bool = False) -> str:
+    """Nanoseconds since 1970 as RFC 3339 with as many digits of the second as it needs: local time, or UTC."""
     second, part = divmod(time_ns, SECOND_NS)
-    local = time.localtime(second)
+    local = time.gmtime(second) if utc else time.localtime(second)
     digits = f".{part:09d}".rstrip("0").rstrip(".")
     offset = local.tm_gmtoff // 60
     zone = "Z"

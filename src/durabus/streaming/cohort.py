@@ -103,6 +103,7 @@ class Cohort:
         self.is_woken = False
         self.is_dirty = False
         self.page_request = 0  # the number of the read that is under way, 0 for none
+        self.again_reads = 0  # how many reads are under way for what is to be sent again
 
     def everybody(self) -> list[Member]:
         """All members and the shadow."""

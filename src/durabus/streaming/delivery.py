@@ -78,8 +78,8 @@ class Delivery(MemberOwner):
     def __init__(self, state: State) -> None:
         """Work on `state`."""
         self._state = state
-        self._page_reads: dict[int, Cohort] = {}
-        self._again_reads: dict[int, tuple[Member, int]] = {}
+        self._page_reads: dict[int, tuple[Cohort, int]] = {}
+        self._again_reads: dict[int, tuple[Member, list[int]]] = {}
 
     # Members come and go.
 
@@ -159,10 +159,11 @@ class Delivery(MemberOwner):
             if bodies is None:
                 request = self._state.next_request()
                 cohort.page_request = request
-                self._page_reads[request] = cohort
+                self._page_reads[request] = (cohort, int(following))
                 self._state.store.read(request, channel.channel_id, int(following), int(count), _PAGE_BYTES_MAX)
                 return
             if not bodies:
+                self._report_missing(channel, int(following))
                 return
             self._send_new(cohort, following, bodies)
 
@@ -172,24 +173,32 @@ class Delivery(MemberOwner):
         if again is not None:
             self._on_again(again[0], again[1], bodies)
             return True
-        cohort = self._page_reads.pop(request, None)
-        if cohort is None:
+        page = self._page_reads.pop(request, None)
+        if page is None:
             return False
+        cohort = page[0]
         if cohort.page_request != request:
             return True
         cohort.page_request = 0
         channel = self._state.channels_by_id.get(cohort.channel_id)
-        if channel is None or not bodies:
+        if channel is None:
             return True
-        # What was asked for is what is sent: limits may have moved the floor, members may have gone meanwhile.
+        # Since it was asked for, limits may have moved the floor, and members may have gone or come.
         following: i64 = max(cohort.last_sent + 1, channel.first)
-        asked: i64 = sequence_of(bodies[0])
-        skip: i64 = following - asked
+        skip: i64 = following - page[1]
+        if not bodies and skip == 0:
+            self._report_missing(channel, page[1])
+            return True
         room: i64 = self._room(cohort)
-        if skip >= 0 and skip < len(bodies) and room > 0:
+        if skip < len(bodies) and room > 0 and not cohort.on_hold:
             self._send_new(cohort, following, bodies[skip : skip + room])
         self._state.wake(cohort)
         return True
+
+    def _report_missing(self, channel: Channel, sequence: int) -> None:
+        """A message that should be there is not: it is tried again with the next occasion."""
+        name = text(channel.name)
+        self._state.log.error(f"Error looking up message {name}:{sequence} (the store has nothing there)")
 
     def _room(self, cohort: Cohort) -> i64:
         """How many new messages may be sent now, at least to one member."""
@@ -324,17 +333,25 @@ class Delivery(MemberOwner):
         if channel is None:
             return
         bodies: list[bytes] = []
-        for sequence in sequences:
-            if sequence < channel.first:
-                cohort.window.take(sequence)
-                cohort.redelivered.pop(sequence, None)
+        index = 0
+        while index < len(sequences):
+            first = sequences[index]
+            if first < channel.first:
+                cohort.window.take(first)
+                cohort.redelivered.pop(first, None)
                 self.on_acknowledged(cohort)
+                index += 1
                 continue
-            found = self._state.store.read_now(channel.channel_id, sequence, 1, _PAGE_BYTES_MAX)
+            count = _run_length(sequences, index)
+            found = self._state.store.read_now(channel.channel_id, first, count, _PAGE_BYTES_MAX)
             if found is None:
-                self._read_again(member, sequence, channel)
-            elif found:
-                bodies.append(self._marked(cohort, sequence, found[0]))
+                self._read_again(member, sequences[index:], count)
+                break
+            if not found:
+                self._report_missing(channel, first)
+            for offset in range(len(found)):
+                bodies.append(self._marked(cohort, first + offset, found[offset]))
+            index += len(found) or 1
         if bodies:
             self._publish(member, bodies)
 
@@ -344,16 +361,30 @@ class Delivery(MemberOwner):
         cohort.redelivered[sequence] = count
         return body + _REDELIVERED_FIELD + uint_field(7, count)
 
-    def _read_again(self, member: Member, sequence: int, channel: Channel) -> None:
-        """A message to be redelivered is not at hand: send it when it comes."""
+    def _read_again(self, member: Member, sequences: list[int], count: int) -> None:
+        """The first `count` messages to be sent again are not at hand: when they come, they are sent, then the rest."""
+        cohort = member.cohort
         request = self._state.next_request()
-        self._again_reads[request] = (member, sequence)
-        self._state.store.read(request, channel.channel_id, sequence, 1, _PAGE_BYTES_MAX)
+        self._again_reads[request] = (member, sequences)
+        cohort.again_reads += 1
+        self._state.store.read(request, cohort.channel_id, sequences[0], count, _PAGE_BYTES_MAX)
 
-    def _on_again(self, member: Member, sequence: int, bodies: list[bytes]) -> None:
-        flight = member.cohort.window.at(sequence)
-        if bodies and flight is not None and flight.holder is member and member.is_reachable():
-            self._publish(member, [self._marked(member.cohort, sequence, bodies[0])])
+    def _on_again(self, member: Member, sequences: list[int], found: list[bytes]) -> None:
+        """Send what has come, as far as it is still with `member`, and go on with the rest."""
+        cohort = member.cohort
+        cohort.again_reads -= 1
+        if member.is_reachable():
+            bodies: list[bytes] = []
+            for index in range(len(found)):
+                if _holder(cohort, sequences[index]) is member:
+                    bodies.append(self._marked(cohort, sequences[index], found[index]))
+            if bodies:
+                self._publish(member, bodies)
+            done = len(found) or 1  # what is not there any more is looked at again when it is due
+            self._send_again(member, [number for number in sequences[done:] if _holder(cohort, number) is member])
+        if cohort.again_reads == 0 and cohort.on_hold:
+            cohort.on_hold = False
+            self._state.wake(cohort)
 
     # Whom messages are with changes.
 
@@ -364,7 +395,7 @@ class Delivery(MemberOwner):
             _postpone(flight, member, self._state.now_ns)
         self._send_again(member, held)
         self._arm(member)
-        cohort.on_hold = False
+        cohort.on_hold = cohort.again_reads > 0
         self._state.wake(cohort)
 
     def move_pending(self, cohort: Cohort, leaving: Member, targets: list[Member]) -> None:
@@ -428,6 +459,14 @@ def sequence_of(body: bytes) -> i64:
 
 def _deadline(flight: Flight) -> int:
     return flight.deadline_ns
+
+
+def _run_length(sequences: list[int], start: int) -> int:
+    """How many of `sequences` are consecutive from index `start` on."""
+    stop = start + 1
+    while stop < len(sequences) and sequences[stop] == sequences[stop - 1] + 1:
+        stop += 1
+    return stop - start
 
 
 def _holder(cohort: Cohort, sequence: int) -> Member | None:

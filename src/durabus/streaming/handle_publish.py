@@ -41,8 +41,6 @@ class PublishHandler(Receiver):
         request = self._request
         acks = Acks(publish.reply)
         guid_fields = acks.guid_fields
-        channel = self._channel
-        client = self._client
         decoded: i64 = 0
         decoded_bytes: i64 = 0
         decided: i64 = 0
@@ -57,17 +55,8 @@ class PublishHandler(Receiver):
             else:
                 decoded += 1
                 decoded_bytes += len(payload)
-                identity = request.connection_id
-                if client is None or not client.is_registered or not identity or client.connection_id != identity:
-                    client = state.clients.sender(payload[request.client_id_start : request.client_id_end], identity)
-                    self._client = client
-                if client is None or not request.guid_field:
-                    error = INVALID_PUBLISH
-                elif state.failure or len(payload) > self._message_bytes_max:
-                    error = state.failure or TOO_LARGE
-                elif channel is None or channel.is_deleted or channel.name != request.subject:
-                    error = self._open_channel(request.subject)
-                    channel = self._channel
+                error = self._check(payload)
+            channel = self._channel
             if error or channel is None:
                 if guid_fields:
                     state.effects.append(acks)
@@ -97,6 +86,24 @@ class PublishHandler(Receiver):
         state.batch_messages += decided
         if guid_fields:
             state.effects.append(acks)
+
+    def _check(self, payload: bytes) -> str:
+        """Find the publisher and the channel of the request in `payload`; why it is refused, empty when it is not."""
+        request = self._request
+        state = self._state
+        client = self._client
+        identity = request.connection_id
+        if client is None or not client.is_registered or not identity or client.connection_id != identity:
+            client = state.clients.sender(payload[request.client_id_start : request.client_id_end], identity)
+            self._client = client
+        if client is None or not request.guid_field:
+            return INVALID_PUBLISH
+        if state.failure or len(payload) > self._message_bytes_max:
+            return state.failure or TOO_LARGE
+        channel = self._channel
+        if channel is None or channel.is_deleted or channel.name != request.subject:
+            return self._open_channel(request.subject)
+        return ""
 
     def _open_channel(self, name: bytes) -> str:
         """Make the channel `name` the one to store in; why that cannot be, empty when it can."""

@@ -104,8 +104,10 @@ class Recovery:
             except DecodeError as error:
                 state.log.error(f"channel record {text(key)} is unreadable, it is left alone: {error}")
                 continue
-            if channel_id and name not in state.channels:
-                state.adopt_channel(channel_id, name)
+            if channel_id == 0 or name in state.channels:
+                state.log.error(f"channel record {text(key)} cannot be used, it is left alone")
+                continue
+            state.adopt_channel(channel_id, name)
         for figures in recovered.channels:
             channel = state.channels_by_id.get(figures.channel_id)
             if channel is not None:
@@ -136,6 +138,7 @@ class Recovery:
             return
         channel = state.channels.get(record.channel)
         if channel is None or record.subscription_id != number:
+            state.log.error(f"subscription record {number} cannot be used, it is left alone")
             return
         client = state.clients.by_id.get(record.client_id) if not record.is_closed else None
         if client is None and not record.is_durable:

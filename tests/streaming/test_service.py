@@ -1,0 +1,560 @@
+"""The shell around the core, on a real event loop: turns, timers, recovery after a failed batch, and the end."""
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, cast
+
+import pytest
+
+from durabus.broker.router import Router
+from durabus.clock import ManualClock
+from durabus.errors import StartError
+from durabus.stores.memory import MemoryStore
+from durabus.streaming.options import CoreOptions
+from durabus.streaming.service import StreamingService, new_instance
+from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN, Batch, Lease, Recovered, Store
+from durabus.testing.faults import FaultyStore
+from tests.broker.fakes import Client as Connection
+from tests.streaming.harness import RecordingLog, decoded, encoded
+from tests.wire.wire_format import blob
+
+WHY = "no space left on device"
+P = ParamSpec("P")
+
+
+class _Leap(selectors.SelectSelector):
+    """Lets time pass where a loop would wait for it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everybody waits, and nothing will ever happen"
+            self.clock.advance(int(timeout * 1e9) + (timeout > 0))
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A real event loop, whose time is a manual clock's."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.clock.advance(1_000_000_000)
+        super().__init__(_Leap(self.clock))
+
+    def time(self) -> float:
+        return self.clock.monotonic_ns() / 1e9
+
+
+def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on a virtual loop."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
+
+
+def clock() -> ManualClock:
+    """The time of this loop."""
+    return cast("VirtualLoop", asyncio.get_running_loop()).clock
+
+
+class House:
+    """A service with everything it needs; `moved` is set whenever something may have been sent."""
+
+    def __init__(self, store: Store, options: CoreOptions | None = None) -> None:
+        self.store = store
+        self.router = Router()
+        self.log = RecordingLog()
+        self.moved = asyncio.Event()
+        self.options = options or CoreOptions(instance=new_instance())
+        self.service = StreamingService(self.options, self.router, store, self.log, clock(), self.flush)
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        self.router.flush()
+        self.moved.set()
+
+    async def open(self) -> "Peer":
+        """Begin to serve; the first client."""
+        await self.service.recover()
+        self.service.listen()
+        peer = Peer(self)
+        await peer.connect()
+        return peer
+
+    async def serving_again(self, core: object) -> None:
+        """Wait until another core than `core` is at work."""
+        while self.service.core is core:
+            self.moved.clear()
+            await self.moved.wait()
+
+
+class Peer:
+    """A client of the service's router, whose input makes turns as the broker's sockets do."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.connection = Connection(house.router)
+        self.connection.say(b"SUB in.> 1\r\n")
+        self.got: list[tuple[bytes, bytes, bytes]] = []
+
+    def say(self, subject: bytes, payload: bytes, reply: bytes = b"in.reply") -> None:
+        """Send a message; its turn ends when the event loop comes round."""
+        self.house.service.open_turn()
+        self.connection.session.feed(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload), 0)
+
+    def heard(self, subject: bytes) -> list[tuple[bytes, bytes]]:
+        """All messages on `subject` so far: reply subject and payload."""
+        data = self.connection.heard()
+        while data:
+            line, _, data = data.partition(b"\r\n")
+            words = line.split()
+            size = int(words[-1])
+            self.got.append((words[1], words[3] if len(words) == 5 else b"", data[:size]))
+            data = data[size + 2 :]
+        return [(reply, payload) for at, reply, payload in self.got if at == subject]
+
+    async def answers(self, count: int, subject: bytes = b"in.reply") -> list[bytes]:
+        """Wait until there are `count` messages on `subject`."""
+        while len(found := self.heard(subject)) < count:
+            self.house.moved.clear()
+            await self.house.moved.wait()
+        return [payload for _, payload in found]
+
+    async def connect(self) -> None:
+        """Become the registered client `a`."""
+        request = encoded("ConnectRequest", client_id="a", heartbeat_inbox="in.hb", connection_id="c", protocol=1)
+        self.say(b"_STAN.discover.test-cluster", request, b"in.connect")
+        (answer,) = await self.answers(1, b"in.connect")
+        assert decoded("ConnectResponse", answer)["error"] == b""
+
+    def publish(self, guid: str, channel: str = "foo") -> None:
+        """Publish one message."""
+        request = encoded("PubMsg", client_id="a", guid=guid, subject=channel, data="x", connection_id="c")
+        self.say(b"_STAN.pub.test-cluster.foo", request, b"in.acks")
+
+    async def acks(self, count: int) -> list[tuple[str, str]]:
+        """Wait for that many acknowledgements: guid and error."""
+        values = [decoded("PubAck", answer) for answer in await self.answers(count, b"in.acks")]
+        return [(value["guid"].decode(), value["error"].decode()) for value in values]
+
+    async def subscribe(self, **fields: object) -> None:
+        """Subscribe to `foo` on the inbox `in.sub`."""
+        request = encoded(
+            "SubscriptionRequest",
+            **{"client_id": "a", "subject": "foo", "inbox": "in.sub", "max_in_flight": 5, "ack_wait_s": 30, **fields},
+        )
+        self.say(b"_STAN.sub.test-cluster", request)
+        await self.answers(1)
+
+
+class LaterStore(FaultyStore):
+    """A store that answers in a later turn of the event loop, as one with a thread does."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.answers_now = False
+        self.is_closed = False
+        self.hold()
+        self.hold_answers()
+
+    def submit(self, batch: Batch) -> None:
+        assert not self.is_closed, "a batch for a store that was closed"
+        super().submit(batch)
+        asyncio.get_running_loop().call_later(0.001, self.release, 1)
+
+    def on_page(self, request: int, bodies: list[bytes]) -> None:
+        super().on_page(request, bodies)
+        asyncio.get_running_loop().call_later(0.001, self.release_answers, 1)
+
+    def on_seek(self, request: int, sequence: int) -> None:
+        super().on_seek(request, sequence)
+        asyncio.get_running_loop().call_later(0.001, self.release_answers, 1)
+
+    async def recover(self, lease: Lease | None) -> Recovered:
+        await asyncio.sleep(0.001)
+        return await super().recover(lease)
+
+    async def close(self) -> None:
+        await super().close()
+        self.is_closed = True
+
+
+def test_instances_differ_and_have_the_usual_form() -> None:
+    instances = {new_instance() for _ in range(100)}
+    assert len(instances) == 100
+    assert all(len(instance) == 22 and instance.isalnum() and instance.isascii() for instance in instances)
+
+
+# Serving.
+
+
+@virtual
+async def test_requests_are_answered() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    peer.publish("1")
+    assert await peer.acks(1) == [("1", "")]
+
+
+@virtual
+async def test_whatever_comes_in_one_turn_of_the_loop_is_one_batch() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    before = len(store.submitted)
+    for number in range(5):
+        peer.publish(str(number))
+    assert len(store.submitted) == before
+    await peer.acks(5)
+    assert len(store.submitted) == before + 1
+
+
+@virtual
+async def test_whether_there_was_anything_to_recover() -> None:
+    store = MemoryStore()
+    first = House(store)
+    assert await first.service.recover() is False
+    first.service.listen()
+    await first.service.stop()
+    second = House(store)
+    assert await second.service.recover() is True
+    await second.service.stop()
+
+
+@virtual
+async def test_another_clusters_store_is_refused() -> None:
+    store = MemoryStore()
+    first = House(store)
+    await first.open()
+    await first.service.stop()
+    second = House(store, CoreOptions("another"))
+    with pytest.raises(StartError, match="does not match"):
+        await second.service.recover()
+
+
+class DamagedStore(MemoryStore):
+    """Recovers, with something to say about it."""
+
+    async def recover(self, lease: Lease | None) -> Recovered:
+        recovered = await super().recover(lease)
+        recovered.damage.append("two messages of channel 3 are unreadable")
+        return recovered
+
+
+@virtual
+async def test_damage_is_logged() -> None:
+    house = House(DamagedStore())
+    await house.service.recover()
+    assert house.log.texts("error") == ["two messages of channel 3 are unreadable"]
+    await house.service.stop()
+
+
+@virtual
+async def test_a_store_that_answers_later_still_gets_everybody_answered() -> None:
+    """No further input comes: the store's own answer has to make a turn, or nothing would ever leave."""
+    house = House(LaterStore())
+    peer = await house.open()
+    peer.publish("1")
+    assert await peer.acks(1) == [("1", "")]
+    request = encoded(
+        "SubscriptionRequest", client_id="a", subject="foo", inbox="in.sub", max_in_flight=5, ack_wait_s=30,
+        start_position=2, start_time_delta_ns=10**15,
+    )  # fmt: skip
+    peer.say(b"_STAN.sub.test-cluster", request)
+    await peer.answers(1)
+    assert len(await peer.answers(1, b"in.sub")) == 1
+    await house.service.stop()
+
+
+# Time.
+
+
+class QuickClock(Clock):
+    """Runs a thousand times as fast as the machine's."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+
+    def wall_ns(self) -> int:
+        return self._clock.wall_ns() * 1000
+
+    def monotonic_ns(self) -> int:
+        return self._clock.monotonic_ns() * 1000
+
+
+@virtual
+async def test_time_passes_without_input() -> None:
+    options = CoreOptions(instance=new_instance())
+    options.heartbeat_interval_ns = 1_000_000
+    house = House(FaultyStore(MemoryStore()), options)
+    peer = await house.open()
+    ((_, reply, payload), *_) = [message for message in [(b"in.hb", b"", b"")] if await peer.answers(1, b"in.hb")] and [
+        message for message in peer.heard() if message[0] == b"in.hb"
+    ]
+    assert payload == b""
+    peer.say(reply, b"", b"in.nobody")
+    await peer.answers(2, b"in.hb")
+    assert house.service.core.state.clients.by_id[b"a"].failed_heartbeats == 0
+    await house.service.stop()
+
+
+@virtual
+async def test_an_earlier_deadline_than_the_one_waited_for_is_kept() -> None:
+    """A heartbeat is due in 30 s, then a message in 1 s of a clock that runs fast."""
+    house = House(MemoryStore(), clock=QuickClock())
+    peer = await house.open()
+    request = encoded(
+        "SubscriptionRequest", client_id="a", subject="foo", inbox="in.sub", max_in_flight=5, ack_wait_s=1
+    )
+    peer.say(b"_STAN.sub.test-cluster", request)
+    await peer.answers(1)
+    peer.publish("1")
+    first, again = (await peer.answers(2, b"in.sub"))[:2]
+    assert decoded("MsgProto", first)["redelivered"] is False
+    assert decoded("MsgProto", again)["redelivered"] is True
+    await house.service.stop()
+
+
+# A batch that fails.
+
+
+@pytest.mark.parametrize(("outcome", "applied"), [(REFUSED, False), (UNKNOWN, False), (UNKNOWN, True)])
+@virtual
+async def test_after_a_failed_batch_it_serves_again(outcome: int, applied: bool) -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    peer.publish("1")
+    await peer.acks(1)
+    core = house.service.core
+    store.fail(outcome, WHY, applied=applied)
+    peer.publish("2")
+    peer.publish("3")
+    assert await peer.acks(3) == [("1", ""), ("2", WHY), ("3", WHY)]
+    await house.serving_again(core)
+    peer.publish("4")
+    assert (await peer.acks(4))[3] == ("4", "")
+    assert house.service.core.state.channels[b"foo"].last == (4 if applied else 2)
+    assert house.log.texts("info")[-1] == "the store is recovered, serving again"
+    assert house.service.failed is not None
+    assert not house.service.failed.done()
+
+
+@virtual
+async def test_until_it_is_recovered_publishers_are_told_why() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    core = house.service.core
+    store.recover_errors += ["the disk is still full"]
+    store.fail(UNKNOWN, WHY)
+    for number in range(3):
+        peer.publish(str(number))
+        await peer.acks(number + 1)
+    assert [error for _, error in await peer.acks(3)] == [WHY] * 3
+    assert "the store cannot be recovered yet: the disk is still full" in house.log.texts("error")
+    await house.serving_again(core)
+    peer.publish("again")
+    assert (await peer.acks(4))[3] == ("again", "")
+
+
+@virtual
+async def test_requests_of_the_turn_in_which_the_cores_change_are_answered() -> None:
+    house = House(LaterStore())
+    peer = await house.open()
+    core = house.service.core
+    store.fail(UNKNOWN, WHY)
+    peer.publish("first")
+    sent = 1
+    while house.service.core is core:
+        peer.publish(f"more-{sent}")
+        sent += 1
+        await asyncio.sleep(0)
+    peer.publish("last")
+    answers = await peer.acks(sent + 1)
+    assert [guid for guid, _ in answers] == ["first", *[f"more-{n}" for n in range(1, sent)], "last"]
+    assert (answers[0][1], answers[-1][1]) == (WHY, "")
+    await house.service.stop()
+
+
+@virtual
+async def test_counters_and_request_numbers_go_on() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    core = house.service.core
+    store.fail(REFUSED, WHY)
+    peer.publish("1")
+    await peer.acks(1)
+    await house.serving_again(core)
+    assert house.service.core.state.statistics.in_messages == 1
+    assert house.service.core.state.request_count >= core.state.request_count
+    assert house.service.core.heartbeats.reply_subject(1) != core.heartbeats.reply_subject(1)
+
+
+@virtual
+async def test_several_failures_in_a_row() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    for number in range(5):
+        core = house.service.core
+        store.fail(REFUSED, WHY)
+        peer.publish(str(number))
+        await peer.acks(number + 1)
+        await house.serving_again(core)
+    peer.publish("last")
+    assert (await peer.acks(6))[5] == ("last", "")
+
+
+@virtual
+async def test_a_recovery_whose_first_batch_fails_is_tried_again() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    core = house.service.core
+    store.fail(REFUSED, WHY)
+    peer.publish("1")
+    await peer.acks(1)
+    await house.serving_again(core)
+    core = house.service.core
+    store.fail(REFUSED, WHY)
+    peer.publish("2")
+    await peer.acks(2)
+    await house.serving_again(core)
+    peer.publish("3")
+    assert (await peer.acks(3))[2] == ("3", "")
+
+
+@virtual
+async def test_a_fatal_failure_is_told_and_not_recovered_from() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    core = house.service.core
+    store.fail(FATAL, "fsync: I/O error")
+    peer.publish("1")
+    assert await peer.acks(1) == [("1", "fsync: I/O error")]
+    failed = house.service.failed
+    assert failed is not None
+    assert await asyncio.wait_for(failed, WAIT_S) == "fsync: I/O error"
+    peer.publish("2")
+    assert (await peer.acks(2))[1] == ("2", "fsync: I/O error")
+    assert house.service.core is core
+
+
+class ForgetfulStore(FaultyStore):
+    """Belongs to another cluster when it is recovered for the second time."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.count = 0
+
+    async def recover(self, lease: Lease | None) -> Recovered:
+        recovered = await super().recover(lease)
+        self.count += 1
+        if self.count > 1:
+            recovered.state.append((0, b"server", blob(1, b"another")))
+        return recovered
+
+
+@virtual
+async def test_what_cannot_be_taken_over_ends_it() -> None:
+    house = House(ForgetfulStore())
+    peer = await house.open()
+    store.fail(REFUSED, WHY)
+    peer.publish("1")
+    failed = house.service.failed
+    assert failed is not None
+    assert "another" in await asyncio.wait_for(failed, WAIT_S)
+    await house.service.stop()
+
+
+# The end.
+
+
+@virtual
+async def test_what_is_under_way_is_stored_and_answered_before_the_end() -> None:
+    store = LaterStore()
+    house = House(store)
+    peer = await house.open()
+    peer.publish("1")
+    await asyncio.sleep(0)
+    peer.publish("2")  # the store has one batch at a time, so this one waits
+    peer.publish("3")
+    await house.service.stop()
+    assert store.is_closed
+    assert await peer.acks(3) == [("1", ""), ("2", ""), ("3", "")]
+    (channel,) = (await store.inner.recover(None)).channels
+    assert channel.last_sequence == 3
+
+
+@virtual
+async def test_positions_are_stored_at_the_end() -> None:
+    store = MemoryStore()
+    house = House(store)
+    peer = await house.open()
+    request = encoded(
+        "SubscriptionRequest", client_id="a", subject="foo", inbox="in.sub", max_in_flight=5, ack_wait_s=30
+    )
+    peer.say(b"_STAN.sub.test-cluster", request)
+    await peer.answers(1)
+    peer.publish("1")
+    await peer.acks(1)
+    await house.service.stop()
+    (cursor,) = (await store.recover(None)).cursors
+    assert (cursor.last_sent, cursor.pending) == (1, [(1, 1)])
+
+
+@virtual
+async def test_after_the_end_nothing_is_promised() -> None:
+    store = LaterStore()
+    house = House(store)
+    peer = await house.open()
+    await house.service.stop()
+    peer.publish("late")
+    assert await peer.acks(1) == [("late", "the server is shutting down")]
+
+
+@virtual
+async def test_stopping_while_it_recovers() -> None:
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    store.recover_errors += ["not yet"] * 100
+    store.fail(UNKNOWN, WHY)
+    peer.publish("1")
+    await peer.acks(1)
+    await asyncio.wait_for(house.service.stop(), WAIT_S)
+
+
+@virtual
+async def test_stopping_when_the_last_batch_fails() -> None:
+    store = LaterStore()
+    house = House(store)
+    peer = await house.open()
+    store.fail(REFUSED, WHY)
+    peer.publish("1")
+    await asyncio.wait_for(house.service.stop(), WAIT_S)
+    assert await peer.acks(1) == [("1", WHY)]
+
+
+@virtual
+async def test_no_timer_is_left_behind() -> None:
+    house = House(MemoryStore(), clock=QuickClock())
+    peer = await house.open()
+    await house.service.stop()
+    peer.heard()
+    await asyncio.sleep(0.1)
+    assert [message for message in peer.heard() if message[0] == b"in.hb"] == []
