@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durabus.config.checks import check_options
 from durabus.config.command_line import Action, read_command_line
 from durabus.config.flag_table import FLAGS
 from durabus.config.flags import Flag, Kind, UsageError
@@ -208,4 +209,4 @@ def test_any_line_is_followed_or_refused(arguments: list[str]) -> None:
         request = read_command_line(arguments)
     except (UsageError, OptionsError):
         return
-    request.options.check()
+    check_options(request.options)

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from durabus.monitoring.state import ServerState, StateSource
-from tests.monitoring.sources import STATE, FixedSource
+from durabus.monitoring.state import Identity, StateSource
+from durabus.monitoring.steps import finish
+from tests.monitoring.sources import IDENTITY, STATE, FixedSource
 
 
 def test_a_state_is_a_value() -> None:
@@ -15,11 +16,11 @@ def test_a_state_is_a_value() -> None:
 
 
 def test_the_state_is_that_of_a_single_server_unless_told_otherwise() -> None:
-    fields = {field.name: getattr(STATE, field.name) for field in dataclasses.fields(STATE) if field.name != "state"}
-    assert ServerState(**fields).state == "STANDALONE"
+    assert Identity(cluster_id="a", server_id="b", now_ns=1).state == "STANDALONE"
 
 
 def test_a_source_is_any_object_that_can_answer() -> None:
     source: StateSource = FixedSource()
     assert source.is_ready()
-    assert source.serverz() == STATE
+    assert source.identity() == IDENTITY
+    assert finish(source.server()) == STATE

@@ -29,7 +29,7 @@ from durabus.stores.memory import MemoryStore
 from durabus.streaming.core import Core
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
-from durabus.streaming.store_port import Store
+from durabus.streaming.store_port import Recovered, Store
 from tests.wire import stan_oracle
 
 T = TypeVar("T")
@@ -202,11 +202,11 @@ class Bus:
 
     # The server.
 
-    def _activate(self, *, listens: bool = True) -> Core:
+    def _activate(self, recovered: Recovered | None = None, *, listens: bool = True) -> Core:
         self.activations += 1
         self.options.instance = b"%012d" % self.activations
         core = Core(self.options, self.bus_port(), self.store, self.log)
-        recovered = at_once(self.store.recover(None))
+        recovered = recovered or at_once(self.store.recover(None))
         core.begin(self.clock.monotonic_ns(), self.clock.wall_ns())
         core.restore(recovered, 0)
         if listens:
@@ -220,9 +220,10 @@ class Bus:
 
     def recover(self) -> None:
         """Let a new core take over on the same sockets, as the server does after a batch that failed."""
-        old = self.core
-        old.detach()
-        self.core = self._activate()
+        recovered = at_once(self.store.recover(None))
+        self.core.end_turn()
+        self.core.detach()
+        self.core = self._activate(recovered)
         self.settle()
 
     def restart(self, *, crash: bool = False, absent_s: float = 0.0) -> None:
@@ -280,8 +281,13 @@ class Bus:
             assert bodies is not None
             if not bodies:
                 return found
-            found += [as_delivered(body, 0.0) for body in bodies]
+            found += self.as_messages(bodies)
             at += len(bodies)
+
+
+    def as_messages(self, bodies: list[bytes]) -> list[Delivered]:
+        """Stored bodies as messages."""
+        return [as_delivered(body, self.now_s) for body in bodies]
 
 
 def as_delivered(body: bytes, at_s: float) -> Delivered:
@@ -531,6 +537,7 @@ class Sub:
         self.inbox = inbox
         self.auto_ack = auto_ack
         self.request = b""
+        self.session: Session | None = None  # the connection on which it was sent: only there is it answered
         self.ack_inbox = b""
         self.error = ""
         self.is_answered = False
@@ -539,6 +546,7 @@ class Sub:
     def send(self) -> None:
         """Listen on the inbox, and send the request."""
         client = self.client
+        self.session = client.session
         client.subscriptions.append(self)
         client.listen(self.inbox)
         client._count += 1
@@ -556,7 +564,7 @@ class Sub:
 
     def take(self, payload: bytes) -> None:
         """A message has come."""
-        assert self.is_answered, "a message before the response"
+        assert self.is_answered or self.session is not self.client.session, "a message before the response"
         message = as_delivered(payload, self.client.bus.now_s)
         self.messages.append(message)
         if self.auto_ack and not self.client.hangs:

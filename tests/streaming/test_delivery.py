@@ -4,7 +4,6 @@ Acknowledgements are in test_delivery_acks.py, groups in test_delivery_groups.py
 test_delivery_paging.py.
 """
 
-
 from durabus.streaming.options import ChannelLimits, CoreOptions
 from tests.streaming.harness import SECOND_NS, Bus, Sub, encoded
 

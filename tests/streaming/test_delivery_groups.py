@@ -191,6 +191,17 @@ def test_a_redelivery_does_not_ask_the_window() -> None:
     assert sorted(first.sequences + second.sequences) == [1, 1, 2, 2, 3]
 
 
+def test_a_message_that_is_due_again_makes_room_where_it_was() -> None:
+    bus = Bus()
+    a, b = bus.connect("a"), bus.connect("b")
+    (first,), (second,) = join(a, ack_wait_s=1, max_in_flight=1), join(b, ack_wait_s=1, max_in_flight=2)
+    a.publish("foo", b"x", b"x", b"x", b"x")
+    assert (first.sequences, second.sequences) == ([1], [2, 3])
+    bus.advance(1)
+    assert pending(bus) == {b"a": 2, b"b": 2}
+    assert second.sequences[-1] == 4, "one moved from the second to the first, though that was full"
+
+
 def test_any_member_may_acknowledge() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")

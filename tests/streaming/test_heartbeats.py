@@ -161,6 +161,71 @@ def test_a_client_that_does_not_come_back_after_a_restart_ends_by_the_formula() 
     assert lives_until(bus, client) == 330.0
 
 
+def stand_still(bus: Bus, seconds: float) -> None:
+    """Time passes, and the server notices nothing of it until it is over."""
+    bus.clock.advance(round(seconds * SECOND_NS))
+    bus.settle()
+
+
+def test_heartbeats_missed_because_the_server_stood_still_do_not_count() -> None:
+    bus = Bus()
+    client = bus.connect("a", hangs=True)
+    bus.advance(31)
+    stand_still(bus, 1000)
+    known = bus.core.state.clients.by_id[b"a"]
+    assert known.failed_heartbeats == 0
+    assert client.heartbeats == [30.0, 1031.0], "it is asked again"
+    bus.advance(10)
+    assert known.failed_heartbeats == 1
+    client.hangs = False
+    bus.advance(30)
+    assert client.heartbeats[2:] == [1071.0]
+    assert known.failed_heartbeats == 0
+
+
+def test_a_heartbeat_that_is_sent_late_is_no_failure() -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    stand_still(bus, 1000)
+    assert client.heartbeats == [1000.0]
+    bus.advance(30)
+    assert client.heartbeats == [1000.0, 1030.0]
+
+
+NOBODY = b"NATS/1.0 503\r\n\r\n"
+
+
+def test_a_network_that_says_that_nobody_listens_need_not_be_waited_for() -> None:
+    bus = Bus()
+    client, network = bus.connect("a", hangs=True), bus.dial("network")
+    bus.advance(31)
+    known = bus.core.state.clients.by_id[b"a"]
+    subject = bus.core.heartbeats.reply_subject(known.heartbeat_token)
+    network.say(b"HPUB %b %d %d\r\n%b\r\n" % (subject, len(NOBODY), len(NOBODY), NOBODY))
+    assert (known.failed_heartbeats, known.heartbeat_token) == (1, 0)
+    bus.advance(30)
+    assert client.heartbeats == [30.0, 61.0]
+
+
+def test_nor_when_a_newcomer_waits_for_the_answer() -> None:
+    bus = Bus()
+    bus.connect("a", hangs=True)
+    newcomer, network = bus.dial("a"), bus.dial("network")
+    newcomer.connect()
+    subject = bus.core.heartbeats.reply_subject(bus.core.state.request_count)
+    network.say(b"HPUB %b %d %d\r\n%b\r\n" % (subject, len(NOBODY), len(NOBODY), NOBODY))
+    assert newcomer.is_connected
+    assert bus.now_s == 0.0
+
+
+def test_nobody_at_an_unknown_question_is_nothing() -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    subject = bus.core.heartbeats.reply_subject(12345)
+    client.say(b"HPUB %b %d %d\r\n%b\r\n" % (subject, len(NOBODY), len(NOBODY), NOBODY))
+    assert client.ping() == ""
+
+
 # Failing, but there.
 
 
@@ -370,3 +435,5 @@ def test_who_ends_sessions_and_who_else_asks_are_ports() -> None:
         HeartbeatCloser().close_expired(Registered(ClientRecord(b"a", b"", b"", 0), bus.core.heartbeats))
     with pytest.raises(NotImplementedError):
         AnswerTaker().on_answer(1)
+    with pytest.raises(NotImplementedError):
+        AnswerTaker().on_nobody(1)

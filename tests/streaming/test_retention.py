@@ -6,7 +6,6 @@ from durabus.stores.memory import MemoryStore
 from durabus.streaming.channel import Channel
 from durabus.streaming.options import ChannelLimits, CoreOptions
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION
-from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.streaming.harness import SECOND_NS, Bus, Sub, at_once, encoded
 
@@ -286,11 +285,8 @@ def test_what_is_gone_is_not_delivered() -> None:
     for _ in range(4):
         client.publish("foo", b"x")
         bus.advance(1)
-    assert sub.sequences == [1, 1]
-    sub.clear()
     bus.advance(2.5)
-    sub.ack(1)
-    assert sub.sequences == [1, 3], "1 was gone at 5.0, 2 at 6.0"
+    assert sub.sequences == [1, 1, 1, 3], "1 was gone at 5.0, and 2 when 1 was due again at 6.0"
 
 
 def test_age_does_not_remember_what_other_limits_have_removed() -> None:
@@ -569,7 +565,6 @@ def test_age_and_inactivity_together() -> None:
     bus.advance(1)
     assert kept(bus) == []
     assert_deleted_at(bus, 4.0)
-    assert bus.core.next_deadline_ns() == 0 or bus.core.state.channels == {}
 
 
 def test_no_limit_no_deletion() -> None:
@@ -578,4 +573,3 @@ def test_no_limit_no_deletion() -> None:
     client.publish("foo", b"1")
     bus.advance(100_000)
     assert kept(bus) == [1]
-    assert DelegatingStore is not None

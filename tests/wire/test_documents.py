@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.wire.documents import ConnectDocument, DocumentError, InfoDocument, decode_connect, encode_info
+from durabus.wire.documents import (
+    ConnectDocument,
+    ConnectRequestDocument,
+    DocumentError,
+    InfoDocument,
+    ServerInfoDocument,
+    decode_connect,
+    decode_info,
+    encode_connect,
+    encode_info,
+)
 
 
 def info(client_id: int = 0, client_ip: str = "") -> InfoDocument:
@@ -150,3 +160,38 @@ def test_any_values(values: dict[str, object]) -> None:
         assert type(document.verbose) is bool
         assert type(document.protocol) is int
         assert type(document.name) is str
+
+
+# The other direction: what another server says, and what we say to it.
+
+
+def test_what_we_look_at_in_the_info_of_another_server() -> None:
+    assert decode_info(encode_info(info())) == ServerInfoDocument(
+        tls_required=False, max_payload=1_048_576, headers=True
+    )
+    assert decode_info(b'{"server_id":"x","tls_required":true,"max_payload":5,"nonce":"y"}') == ServerInfoDocument(
+        tls_required=True, max_payload=5, headers=False
+    )
+
+
+@given(
+    st.binary(max_size=40) | st.sampled_from([b"", b"[]", b'{"max_payload":"big"}', b'{"max_payload":', b"{" * 4000])
+)
+def test_any_bytes_as_info(text: bytes) -> None:
+    with contextlib.suppress(DocumentError):
+        assert isinstance(decode_info(text), ServerInfoDocument)
+
+
+def test_what_we_say_to_another_server() -> None:
+    said = json.loads(encode_connect(ConnectRequestDocument(name="_NSS-shop-general", tls_required=False)))
+    assert (said["verbose"], said["pedantic"], said["headers"], said["no_responders"]) == (False, False, True, True)
+    assert (said["protocol"], said["name"], said["tls_required"]) == (1, "_NSS-shop-general", False)
+    assert not {"user", "pass", "auth_token"} & set(said), "an empty password is not the same as none"
+    document = ConnectRequestDocument(name="x", tls_required=True, user="me", password="secret", auth_token="t")
+    said = json.loads(encode_connect(document))
+    assert (said["user"], said["pass"], said["auth_token"], said["tls_required"]) == ("me", "secret", "t", True)
+
+
+def test_our_own_server_understands_what_we_say() -> None:
+    document = decode_connect(encode_connect(ConnectRequestDocument(name="x", tls_required=False)))
+    assert (document.verbose, document.headers, document.no_responders, document.name) == (False, True, True, "x")

@@ -12,9 +12,11 @@ from durabus.wire.framing import (
     error_line,
     frame_run,
     info_line,
+    is_no_responders,
     message_start,
     publish_start,
 )
+from durabus.wire.operations import Publish
 
 words = st.binary(min_size=1, max_size=20).map(lambda word: word.translate(None, b" \t\r\n") or b"x")
 
@@ -86,3 +88,18 @@ def test_no_responders_is_one_whole_header_block() -> None:
     out: list[bytes] = []
     frame_run(message_start(b"inbox.1", b"7", b"", len(NO_RESPONDERS)), b"", [NO_RESPONDERS], out)
     assert b"".join(out) == b"HMSG inbox.1 7 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header_bytes", "payload", "expected"),
+    [
+        (16, NO_RESPONDERS, True),
+        (30, b"NATS/1.0 503 No Responders\r\n\r\n", True),
+        (12, b"NATS/1.0\r\n\r\n", False),
+        (16, b"NATS/1.0 408\r\n\r\n", False),
+        (0, NO_RESPONDERS, False),
+        (0, b"", False),
+    ],
+)
+def test_no_responders_is_recognized(header_bytes: int, payload: bytes, expected: bool) -> None:
+    assert is_no_responders(Publish(b"in.1", b"", header_bytes, [payload])) is expected

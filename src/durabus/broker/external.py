@@ -73,7 +73,7 @@ class ExternalBus(Bus):
     def publish(self, subject: bytes, reply: bytes, payload: bytes) -> bool:
         """Publish one message; False when it cannot leave.
 
-        Nobody knows who listens: a question to nobody is answered on `reply`, see `wire.server_parser.is_no_responders`.
+        Nobody knows who listens: a question to nobody is answered on `reply`, see `wire.framing.is_no_responders`.
         """
         return self._publish(subject, reply, b"", [payload])
 

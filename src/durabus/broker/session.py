@@ -8,6 +8,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from durabus.broker.auth import Gate
 from durabus.broker.sublist import Subscription
 from durabus.wire import framing
 from durabus.wire.documents import DocumentError, decode_connect
@@ -39,6 +40,7 @@ class SessionLimits:
         self.pending_bytes_max: i64 = pending_bytes_max
         self.ping_interval_ns = ping_interval_ns
         self.pings_out_max = pings_out_max
+        self.gate: Gate | None = None  # who may connect; None: everybody
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -97,10 +99,12 @@ class Session:
         """Begin with no subscriptions and the options of a client that has not sent CONNECT yet."""
         self.client_id = client_id
         self.address = address
+        self.user = ""
         self.name = ""
         self.lang = ""
         self.version = ""
         self.is_closed = False
+        self.is_admitted = limits.gate is None
         self.verbose = True
         self.pedantic = True
         self.echo = True
@@ -133,6 +137,9 @@ class Session:
         self.last_active_ns = now_ns
         for operation in self._parser.feed(data):
             if self.is_closed:
+                return
+            if not self.is_admitted and not isinstance(operation, (Connect, Violation)):
+                self.fail("Authorization Violation", "the client spoke before it said who it is")
                 return
             if isinstance(operation, Publish):
                 self.last_used_ns = now_ns
@@ -180,6 +187,16 @@ class Session:
         except DocumentError as error:
             self.fail("", f"CONNECT: {error}")
             return
+        # Monitoring shows also of those who are sent away what they said of themselves.
+        self.user = document.user
+        self.name = document.name
+        self.lang = document.lang
+        self.version = document.version
+        gate = self._limits.gate
+        if gate is not None and not gate.admits(document.user, document.password, document.auth_token):
+            self.fail("Authorization Violation", f"user {document.user!r} was not admitted")
+            return
+        self.is_admitted = True
         if not 0 <= document.protocol <= 1:
             self.fail("invalid client protocol", f"CONNECT with protocol {document.protocol}")
             return
@@ -191,9 +208,6 @@ class Session:
         self.echo = document.echo
         self.headers = document.headers
         self.no_responders = document.no_responders
-        self.name = document.name
-        self.lang = document.lang
-        self.version = document.version
         self._is_introduced = True
         self._confirm()
 

@@ -105,7 +105,8 @@ def parse_address(url: str, shown: str = "[REDACTED]") -> ServerAddress:
         host, port = parts.hostname or "", parts.port
     except ValueError:  # whose text may quote the password
         raise StartError(f"malformed url: {shown}") from None
-    if not parts.netloc or not host.isprintable() or any(char.isspace() for char in host):
+    is_cut = "@" in f"{parts.path}{parts.query}{parts.fragment}"  # a `/`, `?` or `#` that belongs to the password
+    if not parts.netloc or is_cut or not host.isprintable() or any(char.isspace() for char in host):
         raise StartError(f"malformed url: {shown}")
     if parts.scheme in ("ws", "wss"):
         raise StartError(f"malformed url: {shown}: WebSocket is not supported, use nats:// or tls://")
@@ -146,6 +147,8 @@ def make_tls_context(
 
 def _check_readable(path: str, what: str) -> None:
     try:
+        if not path:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         with Path(path).open("rb"):
             return
     except OSError as error:
@@ -154,6 +157,8 @@ def _check_readable(path: str, what: str) -> None:
 
 def _system_words(error: OSError) -> str:
     """What the system says, as the original writes it."""
+    if isinstance(error, ConnectionError) and not error.strerror:
+        return "connection reset by peer"
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
@@ -165,7 +170,7 @@ def _tls_words(error: ssl.SSLError) -> str:
         if error.verify_code in _OUT_OF_TIME:
             return "x509: certificate has expired or is not yet valid"
         return f"x509: {error.verify_message}"
-    reason = (error.reason or str(error)).replace("_", " ").lower()
+    reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
     return f"remote error: tls: {reason}" if " alert " in reason else f"tls: {reason}"
 
 
@@ -245,6 +250,16 @@ class _Connection(asyncio.Protocol):
             self._uplink.on_lost(self, _system_words(error) if isinstance(error, OSError) else "EOF")
         self.heard.set()
 
+    def farewell(self) -> str:
+        """Why the server closed the connection before it was in use, as far as that can be known."""
+        if self.reason.startswith("remote error: "):
+            return self.reason
+        text = f"nats: the server closed the connection: {self.reason}"
+        if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
+            # In TLS 1.3 it judges us when we believe to be done, and its reason may get lost on the way.
+            text += " (it may want another client certificate)"
+        return text
+
     def abort(self) -> None:
         """Close at once."""
         if self.transport is not None:
@@ -255,6 +270,7 @@ class _Connection(asyncio.Protocol):
         self.abort()
         if self.transport is not None and not self.lost.done():
             await asyncio.wait([self.lost], timeout=_STOP_S)
+        await asyncio.sleep(0)  # the loop closes the socket in its next turn
 
 
 class Uplink:
@@ -390,7 +406,7 @@ class Uplink:
             if self._bus.failure:
                 raise _Refused(f"nats: this is no NATS server: {self._bus.failure}")
             if connection.reason:
-                raise _Refused(f"nats: the server closed the connection: {connection.reason}")
+                raise _Refused(connection.farewell())
             if is_heard():
                 return
             connection.heard.clear()
@@ -413,9 +429,13 @@ class Uplink:
         name = settings.tls_server_name or address.certificate_name or address.host
         raw = connection.transport
         assert raw is not None, "the server has spoken on it"
-        secured = await asyncio.get_running_loop().start_tls(raw, connection, settings.tls, server_hostname=name)
-        if secured is None:
-            raise ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
+        try:
+            secured = await asyncio.get_running_loop().start_tls(raw, connection, settings.tls, server_hostname=name)
+            if secured is None:
+                raise ConnectionResetError
+        except BaseException:
+            connection.connection_lost(None)  # of which the loop says nothing, in the middle of a handshake
+            raise
         connection.transport = secured
 
     def _introduction(self, address: ServerAddress, is_tls: bool) -> ConnectRequestDocument:
@@ -436,6 +456,7 @@ class Uplink:
             return
         if not connection.is_serving:
             self._bus.feed(data)
+            self.flush()
             return
         if self._turn is not None and not self._is_stopping:
             self._turn.open()  # whose end flushes
@@ -522,7 +543,7 @@ class Uplink:
         self._advertised = []
         for place in places:
             try:
-                other = parse_address(str(place))
+                other = parse_address(place if isinstance(place, str) else "")
             except StartError:
                 continue
             other.user, other.password, other.token = address.user, address.password, address.token

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from durabus.config.checks import check_options, check_store
 from durabus.config.flag_table import FLAGS, HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
-from durabus.config.options import Options, Setting, check_store, with_settings
+from durabus.config.options import Options, Setting, with_settings
 from durabus.config.units import quote
 
 __all__ = ["Action", "Request", "read_command_line"]
@@ -42,7 +43,7 @@ def read_command_line(arguments: Sequence[str]) -> Request:
     # First of all the store: what is wrong with `-st FILE -dir x` is not -dir.
     check_store(options.streaming.store)
     refuse_missing_features(line)
-    options.check()
+    check_options(options)
     return Request(action, options)
 
 

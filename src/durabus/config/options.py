@@ -1,42 +1,58 @@
 """Everything a server can be told, as one frozen value; made once at the start, then only read.
 
-Times are nanoseconds and sizes are bytes, as their names say. The defaults are the original's. Flags and, later, the
-configuration file do not build these classes by themselves: each gives `settings`, a mapping from a dotted name such as
-`limits.max_channels` to a value, and `with_settings` applies it, the file's first and the command line's over it.
+Times are nanoseconds and sizes are bytes, as their names say. The defaults are the original's. Flags and configuration
+files do not build these classes by themselves: each gives `settings`, a mapping from a dotted name such as
+`limits.max_channels` to a value, and `with_settings` applies it, the files' first and the command line's over it.
+What no server can start with is found by `config/checks.py`. Secrets are left out of what these values print.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from durabus.config.units import NS_PER_UNIT, format_duration
+from durabus.config.units import NS_PER_UNIT
 from durabus.errors import StartError
 from durabus.wire.limits import CONTROL_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 __all__ = [
+    "AuthOptions",
     "BrokerOptions",
+    "ChannelOverride",
+    "ExternalOptions",
     "Limits",
     "LogOptions",
     "MonitoringOptions",
     "Options",
     "OptionsError",
+    "ProcessOptions",
     "Setting",
     "StreamingOptions",
-    "check_store",
+    "TlsOptions",
     "with_settings",
 ]
 
 SECOND_NS = NS_PER_UNIT["s"]
-PORT_MAX = 65535
-STORES = ("MEMORY",)
-STORES_TO_COME = ("FILE", "SQL")
-
-Setting = bool | int | str | None
-"""What a single option can be set to."""
 
 
 class OptionsError(StartError):
     """Options that no server can start with; the text is one line, in the original's words where it has some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOverride:
+    """Limits of one channel, or of all that match a pattern. None: inherited (`config/limits.py`); 0: unlimited."""
+
+    name: str
+    """A channel's name, or a pattern with `*` and `>`; bytes that are not UTF-8 are lone surrogates."""
+    max_subscriptions: int | None = None
+    max_messages: int | None = None
+    max_bytes: int | None = None
+    max_age_ns: int | None = None
+    max_inactivity_ns: int | None = None
+
+
+Setting = bool | int | str | tuple[str, ...] | tuple[tuple[str, str], ...] | tuple[ChannelOverride, ...] | None
+"""What a single option can be set to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +71,8 @@ class Limits:
     """How long a message is kept."""
     max_inactivity_ns: int = 0
     """How long a channel without an active subscription and without a new message is kept."""
+    per_channel: tuple[ChannelOverride, ...] = ()
+    """Where channels differ from that; each name stands once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +95,12 @@ class StreamingOptions:
     """Whether a second subscription on a durable that is online replaces the first instead of being refused."""
     io_batch_size: int = 1024
     """Messages that go to the store in one batch at most, at least 1."""
+    discover_prefix: str = "_STAN.discover"
+    """The subject, without the cluster ID, on which clients look for the server."""
+    ft_group: str = ""
+    """The group of standby servers that this one belongs to; empty: none."""
+    partitioning: bool = False
+    """Whether only the channels named in the limits belong to this server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +120,21 @@ class BrokerOptions:
     max_pending_bytes: int = 64 * 1024 * 1024
     """Bytes that may wait for a slow client before it is cut off."""
     max_connections: int = 65536
-    """Clients connected at a time."""
+    """Clients connected at a time; 0: any number."""
+    max_subscriptions: int = 0
+    """NATS subscriptions of one connection; 0: any number."""
+    max_subject_tokens: int = 0
+    """Tokens that the subject of a subscription may have; 0: any number."""
     ping_interval_ns: int = 120 * SECOND_NS
     """How often a silent connection is pinged."""
     ping_max: int = 2
     """Pings that may be unanswered; at one more the connection is stale and closed."""
     write_deadline_ns: int = 10 * SECOND_NS
     """How long a client may take nothing while bytes wait for it."""
+    with_headers: bool = True
+    """Whether messages may have headers."""
+    tags: tuple[str, ...] = ()
+    """Labels of the server that monitoring shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,105 +156,160 @@ class LogOptions:
     with_time: bool = True
     """Whether lines carry date and time (-T)."""
     file: str = ""
-    """The file to append to; empty: standard error."""
+    """The file to append to; empty: none."""
+    file_bytes_max: int = 0
+    """The size above which the file is set aside and a new one begun; 0: never."""
+    remote_syslog: str = ""
+    """The syslog to send to when there is no file: a URL with udp, tcp or unix; empty: none."""
+    syslog: bool = False
+    """Whether to log to the syslog of this machine, when there is neither file nor remote syslog."""
+    syslog_name: str = ""
+    """The name of the program in syslogs; empty: the one it was called by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringOptions:
-    """The HTTP port for tools and probes; it listens on the broker's host."""
+    """The port for tools and probes, over HTTP or HTTPS, never both."""
 
+    host: str = ""
+    """The address to listen on; empty: the broker's."""
     port: int | None = None
-    """The TCP port; None: no monitoring, 0: the system chooses."""
+    """The TCP port for HTTP; None: none, 0: the system chooses."""
+    https_port: int | None = None
+    """The TCP port for HTTPS, which takes the broker's certificate; None: none, 0: the system chooses."""
+    base_path: str = ""
+    """What the paths of all pages begin with."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is HTTPS."""
+        return self.https_port is not None
+
+    @property
+    def listen_port(self) -> int | None:
+        """The port, whichever of the two it is."""
+        return self.port if self.port is not None else self.https_port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthOptions:
+    """Who may connect to the broker. With an external NATS server: who we are there."""
+
+    user: str = ""
+    """The one user there is."""
+    password: str = field(default="", repr=False)
+    """The password of the one user."""
+    token: str = field(default="", repr=False)
+    """The token that stands for user and password."""
+    users: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Several users with their passwords; they take the place of the one, and of the token."""
+    timeout_ns: int = 0
+    """How long a client may take to say who it is; 0: as `Options.auth_timeout_ns` says."""
+
+    @property
+    def accounts(self) -> tuple[tuple[str, str], ...]:
+        """The users that may connect, with their passwords; empty where a token is asked for, or nothing."""
+        if self.users:
+            return self.users
+        return ((self.user, self.password),) if self.user and not self.token else ()
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a client has to say who it is."""
+        return bool(self.users or self.user or self.token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """TLS between clients and the broker."""
+
+    enabled: bool = False
+    """Whether connections are encrypted."""
+    certificate_file: str = ""
+    """The server's certificate, with what leads to its authority."""
+    key_file: str = ""
+    """The private key of the certificate."""
+    authority_file: str = ""
+    """The authorities whose clients are believed."""
+    verify: bool = False
+    """Whether a client must show a certificate."""
+    timeout_ns: int = 2 * SECOND_NS
+    """How long the handshake may take."""
+    allow_plain: bool = False
+    """Whether clients may also come without TLS."""
+    ciphers: tuple[str, ...] = ()
+    """Cipher suites by the names of `config/ciphers.py`; none: those that Python takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalOptions:
+    """The NATS server that clients and we connect to, instead of the broker."""
+
+    url: str = field(default="", repr=False)
+    """One URL, or several with commas between them; empty: the broker is the server. May hold passwords."""
+    user: str = ""
+    """Who we are there, where the broker's options have no single user."""
+    password: str = field(default="", repr=False)
+    """The password that belongs to the user."""
+    token: str = field(default="", repr=False)
+    """The token that stands for user and password, where the broker's options have none."""
+    secure: bool = False
+    """Whether only an encrypted connection will do."""
+    certificate_file: str = ""
+    """Our certificate, if it asks for one."""
+    key_file: str = ""
+    """The private key of our certificate."""
+    authority_file: str = ""
+    """The authorities that we believe; empty: those of the system."""
+    server_name: str = ""
+    """The name that its certificate must have; empty: that of the URL."""
+    skip_verify: bool = False
+    """Whether its certificate is not looked at."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs, one by one, without blanks around them."""
+        return tuple(url.strip() for url in self.url.split(",")) if self.url else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessOptions:
+    """The process and its files."""
+
+    pid_file: str = ""
+    """Where to write the process ID; empty: nowhere."""
+    ports_folder: str = ""
+    """Where to write a file that tells the open ports; empty: nowhere."""
+    config_file: str = ""
+    """The configuration file of the NATS half, as it was named; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """All of it. `check` says whether a server can start with it."""
+    """All of it."""
 
     streaming: StreamingOptions = field(default_factory=StreamingOptions)
     limits: Limits = field(default_factory=Limits)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
+    auth: AuthOptions = field(default_factory=AuthOptions)
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    external: ExternalOptions = field(default_factory=ExternalOptions)
     log: LogOptions = field(default_factory=LogOptions)
     monitoring: MonitoringOptions = field(default_factory=MonitoringOptions)
+    process: ProcessOptions = field(default_factory=ProcessOptions)
 
-    def check(self) -> None:
-        """Raise OptionsError for the first value that no server can start with."""
-        check_store(self.streaming.store)
-        check_limits(self.limits)
-        check_streaming(self.streaming)
-        check_broker(self.broker)
-        check_port("monitoring", self.monitoring.port or 0)
+    @property
+    def auth_timeout_ns(self) -> int:
+        """How long a client may take to say who it is; with TLS, its handshake comes before that."""
+        if self.auth.timeout_ns:
+            return self.auth.timeout_ns
+        return self.tls.timeout_ns + SECOND_NS if self.tls.enabled else 2 * SECOND_NS
 
-
-def check_store(store: str) -> None:
-    """Refuse a store (in capital letters) that nobody knows, or that is not there yet: raises OptionsError."""
-    if store in STORES_TO_COME:
-        raise OptionsError(
-            f"store type {store} is not available yet: it comes with the durable stores; "
-            "use -st MEMORY, which keeps events only while the process runs"
-        )
-    if store not in STORES:
-        raise OptionsError(f"unsupported store type: {store}")
-
-
-def check_limits(limits: Limits) -> None:
-    """Refuse negative limits with the original's texts, in its order."""
-    for name, value in (
-        ("max channels", limits.max_channels),
-        ("max subscriptions", limits.max_subscriptions),
-        ("max messages", limits.max_messages),
-        ("max bytes", limits.max_bytes),
-    ):
-        if value < 0:
-            raise OptionsError(f"{name} limit cannot be negative ({value})")
-    for name, value in (("max age", limits.max_age_ns), ("max inactivity", limits.max_inactivity_ns)):
-        if value < 0:
-            raise OptionsError(f"{name} limit cannot be negative ({format_duration(value)})")
-
-
-def check_streaming(streaming: StreamingOptions) -> None:
-    """Refuse identities that make no subject, and times that make timers run wild or backwards."""
-    # The server needs the wire anyway; a wrong flag is told without loading it.
-    from durabus.wire.subjects import is_literal_subject
-
-    cluster_id = streaming.cluster_id
-    if not is_text(cluster_id) or not is_literal_subject(cluster_id.encode()):
-        raise OptionsError(
-            f"invalid cluster ID '{cluster_id}': it becomes part of NATS subjects, so it cannot be empty, "
-            "have spaces, wildcards or control characters, or begin or end with a dot"
-        )
-    # The original takes these two, and then sends heartbeats without a pause.
-    for name, value in (
-        ("heartbeat interval", streaming.heartbeat_interval_ns),
-        ("heartbeat timeout", streaming.heartbeat_timeout_ns),
-    ):
-        if value <= 0:
-            raise OptionsError(f"{name} must be greater than zero ({format_duration(value)})")
-    if streaming.heartbeat_fail_count < 0:
-        raise OptionsError(f"heartbeat fail count cannot be negative ({streaming.heartbeat_fail_count})")
-    if streaming.presence_grace_ns < 0:
-        raise OptionsError(f"presence grace cannot be negative ({format_duration(streaming.presence_grace_ns)})")
-    if streaming.io_batch_size < 1:
-        raise OptionsError(f"I/O batch size must be at least 1 ({streaming.io_batch_size})")
-
-
-def check_broker(broker: BrokerOptions) -> None:
-    """Refuse what cannot be listened on or told to clients."""
-    check_port("client", broker.port)
-    for name, text in (("host", broker.host), ("server name", broker.server_name)):
-        if not is_text(text):
-            raise OptionsError(f"invalid {name} '{text}': it has control characters or is not UTF-8")
-
-
-def check_port(purpose: str, port: int) -> None:
-    """Refuse a number that is no TCP port."""
-    if not 0 <= port <= PORT_MAX:
-        raise OptionsError(f"invalid {purpose} port {port}: use 1 to {PORT_MAX}, or -1 for any free port")
-
-
-def is_text(text: str) -> bool:
-    """Whether `text` is free of control characters and of bytes that were not UTF-8 (lone surrogates)."""
-    return text.isprintable()
+    @property
+    def external_credentials(self) -> tuple[str, str, str]:
+        """User, password and token for an external server: the broker's single ones first, as in the original."""
+        auth, external = self.auth, self.external
+        return auth.user or external.user, auth.password or external.password, auth.token or external.token
 
 
 def with_settings(options: Options, settings: Mapping[str, Setting]) -> Options:

@@ -1,109 +1,103 @@
-"""What each path answers: one function per path, from the server's state and the query to a reply. No I/O of HTTP here.
+"""What each path answers. A new page is one function and one row in `STREAMING_PAGES` or `NATS_PAGES`."""
 
-A new endpoint is one function and one row in `ENDPOINTS`.
-"""
+import posixpath
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
 
-import resource
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
-from durabus.monitoring.go_json import JsonValue, encode_json, format_time, format_uptime
+from durabus.monitoring import nats_pages, streaming_pages
+from durabus.monitoring.connz import connz
+from durabus.monitoring.process import CpuMeter
+from durabus.monitoring.query import BadParameterError, Query, parse_query
+from durabus.monitoring.replies import Reply, bad_request, document, moved, not_found, page
 from durabus.monitoring.state import StateSource
-from durabus.version import STREAMING_VERSION, python_name
+from durabus.monitoring.steps import Steps
 
-__all__ = ["ENDPOINTS", "Endpoint", "Query", "Reply", "answer", "failure"]
+__all__ = ["NATS_PAGES", "STREAMING_PAGES", "Page", "Site"]
 
-Query = Mapping[str, str]
-"""The parameters of a request; of one that is given several times, the first."""
+Page = Callable[[StateSource, Query], Steps[Reply]]
 
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: its status, its headers (names in lower case), its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-Endpoint = Callable[[StateSource, Query], Reply]
-
-OPEN_FILES = Path("/proc/self/fd")
-
-
-def answer(path: str, query: Query, source: StateSource) -> Reply:
-    """The reply to a request for `path`, whatever its method was."""
-    endpoint = ENDPOINTS.get(path)
-    return endpoint(source, query) if endpoint is not None else text(404, "404 page not found")
-
-
-def healthz(source: StateSource, query: Query) -> Reply:
-    """Whether clients are served, for probes: 200 or 503. On one line, as nats-server answers it."""
-    if source.is_ready():
-        return document(200, b'{"status":"ok"}', query)
-    return document(503, b'{"status":"unavailable","error":"the server is not ready"}', query)
-
-
-def serverz(source: StateSource, query: Query) -> Reply:
-    """The server in numbers."""
-    state = source.serverz()
-    shown: dict[str, JsonValue] = {
-        "cluster_id": state.cluster_id,
-        "server_id": state.server_id,
-        "version": STREAMING_VERSION,
-        "go": python_name(),
-        "state": state.state,
-        "now": format_time(state.now_ns),
-        "start_time": format_time(state.start_time_ns),
-        "uptime": format_uptime(max(0, state.now_ns - state.start_time_ns)),
-        "clients": state.clients,
-        "subscriptions": state.subscriptions,
-        "channels": state.channels,
-        "total_msgs": state.total_messages,
-        "total_bytes": state.total_bytes,
-        "in_msgs": state.in_messages,
-        "in_bytes": state.in_bytes,
-        "out_msgs": state.out_messages,
-        "out_bytes": state.out_bytes,
-    }
-    # The original leaves these two out where the system does not tell them.
-    open_files = open_file_count()
-    if open_files:
-        shown["open_fds"] = open_files
-        shown["max_fds"] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return document(200, encode_json(shown), query)
-
-
-def open_file_count() -> int:
-    """How many file descriptors this process has open; 0 where the system does not tell."""
-    try:
-        return sum(1 for _ in OPEN_FILES.iterdir())
-    except OSError:
-        return 0
-
-
-def document(status: int, body: bytes, query: Query) -> Reply:
-    """A JSON document; with `?callback=name` as a call of that function, for pages of another origin."""
-    callback = query.get("callback")
-    if not callback:
-        return Reply(status, {"content-type": "application/json"}, body)
-    called = callback.encode("utf-8", "surrogateescape") + b"(" + body + b")"
-    return Reply(status, {"content-type": "application/javascript"}, called)
-
-
-def failure(path: str) -> Reply:
-    """The reply when the document of `path` could not be made."""
-    return text(500, f"Error getting information about {path}")
-
-
-def text(status: int, words: str) -> Reply:
-    """A line of text, as Go's HTTP server writes its errors."""
-    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
-    return Reply(status, headers, f"{words}\n".encode())
-
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "/healthz": healthz,
-    "/streaming/serverz": serverz,
+STREAMING_PAGES: Final[dict[str, Page]] = {
+    "/streaming": streaming_pages.index,
+    "/streaming/serverz": streaming_pages.serverz,
+    "/streaming/storez": streaming_pages.storez,
+    "/streaming/clientsz": streaming_pages.clientsz,
+    "/streaming/channelsz": streaming_pages.channelsz,
+    "/streaming/isFTActive": streaming_pages.is_ft_active,
 }
+
+NATS_PAGES: Final[dict[str, Page]] = {
+    "/connz": connz,
+    "/subsz": nats_pages.subsz,
+    "/routez": nats_pages.routez,
+    "/gatewayz": nats_pages.gatewayz,
+    "/leafz": nats_pages.leafz,
+    "/accountz": nats_pages.accountz,
+    "/accstatz": nats_pages.accstatz,
+    "/jsz": nats_pages.jsz,
+    "/healthz": nats_pages.healthz,
+}
+ALIASES: Final = {"/subscriptionsz": "/subsz"}
+
+
+class Site:
+    """All pages of one port. It counts requests, as `/varz` shows them."""
+
+    def __init__(self, source: StateSource, base_path: str = "") -> None:
+        """Answer about `source`; the broker's pages, and only those, are below `base_path`."""
+        self._source = source
+        self._base_path = posixpath.normpath("/" + base_path.strip("/")) if base_path.strip("/") else ""
+        self._requests: dict[str, int] = {}
+        self._cpu = CpuMeter(source.identity().now_ns)
+
+    def answer(self, path: str, query_text: bytes) -> Steps[Reply]:
+        """The reply to a request for `path`, whatever its method was."""
+        cleaned = clean_path(path)
+        if cleaned != path:
+            parameters = "?" + query_text.decode("latin-1") if query_text else ""
+            return moved(quote(cleaned, errors="replace") + parameters)
+        query = parse_query(query_text)
+        try:
+            return (yield from self._answer(path, query))
+        except BadParameterError as error:
+            return bad_request(str(error))
+
+    def _answer(self, path: str, query: Query) -> Steps[Reply]:
+        streaming_page = STREAMING_PAGES.get(path)
+        if streaming_page is not None:
+            return (yield from streaming_page(self._source, query))
+        name = self._nats_name(path)
+        if name == "/":
+            self._count(name)
+            below = self._base_path.rpartition("/")[2]
+            links = [(posixpath.join(below, place), words) for place, words in nats_pages.LINKS]
+            return page("NATS", links)
+        if name == "/varz":
+            self._count(name)
+            rows = nats_pages.varz_rows(self._source, self._base_path, self._requests, self._cpu)
+            return (yield from document((yield from rows), query))
+        nats_page = NATS_PAGES.get(name)
+        if nats_page is None:
+            return not_found()
+        self._count(name)
+        return (yield from nats_page(self._source, query))
+
+    def _nats_name(self, path: str) -> str:
+        """The name of one of the broker's pages, without the base path; empty when it is none."""
+        if self._base_path and path == self._base_path:
+            return "/"
+        if not path.startswith(self._base_path + "/") or (self._base_path and path == self._base_path + "/"):
+            return ""
+        name = path.removeprefix(self._base_path)
+        return ALIASES.get(name, name)
+
+    def _count(self, name: str) -> None:
+        self._requests[name] = self._requests.get(name, 0) + 1
+
+
+def clean_path(path: str) -> str:
+    """The path without empty and dotted parts; a slash at its end stays."""
+    if not path:
+        return "/"
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned

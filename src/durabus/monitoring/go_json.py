@@ -11,9 +11,19 @@ from typing import Final, TypeAlias
 
 from durabus.monitoring.steps import Pace, Steps
 
-__all__ = ["PAUSE", "JsonRows", "JsonValue", "Pause", "encode_json", "encode_steps", "format_time", "format_uptime", "text_of"]
+__all__ = [
+    "PAUSE",
+    "JsonRows",
+    "JsonValue",
+    "Pause",
+    "encode_json",
+    "encode_steps",
+    "format_time",
+    "format_uptime",
+    "text_of",
+]
 
-JsonValue: TypeAlias = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+JsonValue: TypeAlias = str | int | float | bool | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
 """What can be encoded; a mapping keeps its order."""
 
 

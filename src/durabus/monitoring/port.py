@@ -11,6 +11,7 @@ Requests that come between `open` and the moment when HTTP is loaded wait in the
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,28 @@ class MonitoringError(StartError):
 
 
 class MonitoringPort:
-    """One HTTP port with the documents about one server."""
+    """One HTTP or HTTPS port with the documents about one server."""
 
-    def __init__(self, host: str, port: int, source: StateSource, report_error: Callable[[str], None]) -> None:
-        """Listen on `host` and `port` (0: any free one) when `open` is called; bugs in documents are reported."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        source: StateSource,
+        report_error: Callable[[str], None],
+        *,
+        tls: ssl.SSLContext | None = None,
+        base_path: str = "",
+    ) -> None:
+        """Listen on `host` and `port` (0: any free one) when `open` is called; bugs in documents are reported.
+
+        With `tls` it is HTTPS. `base_path` is put before the paths of the broker's pages, not of the streaming ones.
+        """
         self._host = host
         self._port = port
         self._source = source
         self._report_error = report_error
+        self._tls = tls
+        self._base_path = base_path
         self._socket: socket.socket | None = None
         self._serving = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -82,9 +97,11 @@ class MonitoringPort:
 
     def _load(self) -> "EmbeddedServer":
         """The HTTP server; importing it takes long, so this runs in a thread."""
+        from durabus.monitoring.endpoints import Site
         from durabus.monitoring.web import EmbeddedServer, application
 
-        return EmbeddedServer(application(self._source, self._report_error), self._serving, self._stopping)
+        app = application(Site(self._source, self._base_path), self._report_error)
+        return EmbeddedServer(app, self._tls, self._serving, self._stopping)
 
     async def wait_serving(self) -> None:
         """Wait until requests are answered without waiting."""

@@ -142,6 +142,8 @@ class Listening:
     tls_required: bool = False
     tls_verify: bool = False
     max_connections: int
+    max_subscriptions: int = 0
+    """Of one connection; 0: any number."""
     ping_interval_ns: int
     ping_max: int
     monitor_host: str
@@ -156,6 +158,7 @@ class Listening:
     write_deadline_ns: int
     start_time_ns: int
     config_load_time_ns: int
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

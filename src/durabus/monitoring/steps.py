@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 __all__ = ["UNITS_PER_STEP", "Pace", "Steps", "finish", "lowest"]
 
 T = TypeVar("T")
+Ordered = TypeVar("Ordered", bytes, tuple[int, int], tuple[str, int])
 
 Steps = Generator[None, None, T]
 """Work that yields between its steps, and returns a result."""
@@ -47,10 +48,10 @@ def finish(steps: Steps[T]) -> T:
             return result
 
 
-def lowest(names: Iterable[bytes], count: int) -> Steps[list[bytes]]:
-    """The first `count` of `names` in byte order."""
-    rest = list(names)
-    best: list[bytes] = []
+def lowest(items: Iterable[Ordered], count: int) -> Steps[list[Ordered]]:
+    """The first `count` of `items` in ascending order."""
+    rest = list(items)
+    best: list[Ordered] = []
     for start in range(0, len(rest), _SORTED_PER_STEP):
         if start:
             yield

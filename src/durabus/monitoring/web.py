@@ -9,18 +9,19 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Final
 
 import uvicorn
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from durabus.monitoring.endpoints import Reply, answer, failure
-from durabus.monitoring.state import StateSource
+from durabus.monitoring.endpoints import Site
+from durabus.monitoring.replies import Reply, failure
+from durabus.monitoring.steps import Steps
 
 __all__ = ["EmbeddedServer", "application"]
 
@@ -40,31 +41,39 @@ QUIET.propagate = False
 QUIET.setLevel(logging.CRITICAL)
 
 
-def application(source: StateSource, report_error: Callable[[str], None]) -> ASGIApp:
-    """The endpoints as an ASGI application; what goes wrong in one is reported as one line, and answered with 500."""
+def application(site: Site, report_error: Callable[[str], None]) -> ASGIApp:
+    """The pages as an ASGI application; what goes wrong in one is reported as one line, and answered with 500."""
+    turn = asyncio.Lock()
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = Request(scope)
-        reply = reply_to(request, source, report_error)
+        path = scope["path"]
+        try:
+            reply = await made(site.answer(path, scope["query_string"]), turn)
+        except Exception as error:  # noqa: BLE001 - a bug in one document must not become a traceback on standard error
+            report_error(f"Error getting information about {path}: {type(error).__name__}: {error}")
+            reply = failure(path)
         headers = {"date": formatdate(usegmt=True), **reply.headers}
         await Response(reply.body, reply.status, headers)(scope, receive, send)
 
     return respond
 
 
-def reply_to(request: Request, source: StateSource, report_error: Callable[[str], None]) -> Reply:
-    """The reply to one request."""
-    path = request.scope["path"]
-    query: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        query.setdefault(name, value)
+async def made(steps: Steps[Reply], turn: asyncio.Lock) -> Reply:
+    """The reply, a step per turn of the event loop; however many are being made, one of them takes a step at a time.
+
+    The first step is for all at once, so that short replies do not wait for long ones.
+    """
     try:
-        return answer(path, query, source)
-    except Exception as error:  # noqa: BLE001 - a bug in one document must not become a traceback on standard error
-        report_error(f"Error getting information about {path}: {type(error).__name__}: {error}")
-        return failure(path)
+        next(steps)
+        while True:
+            async with turn:
+                await asyncio.sleep(0)
+                next(steps)
+    except StopIteration as done:
+        reply: Reply = done.value
+        return reply
 
 
 class BoundedProtocol(H11Protocol):
@@ -84,8 +93,10 @@ class BoundedProtocol(H11Protocol):
 class EmbeddedServer(uvicorn.Server):
     """Uvicorn's server on a socket that listens already, from `serve` until `stopping` is set."""
 
-    def __init__(self, app: ASGIApp, serving: asyncio.Event, stopping: asyncio.Event) -> None:
-        """Set `serving` when requests are answered."""
+    def __init__(
+        self, app: ASGIApp, tls: ssl.SSLContext | None, serving: asyncio.Event, stopping: asyncio.Event
+    ) -> None:
+        """Serve HTTP, or with `tls` HTTPS; set `serving` when requests are answered."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -102,6 +113,7 @@ class EmbeddedServer(uvicorn.Server):
             )
         )
         self.config.load()
+        self._tls = tls
         self._serving = serving
         self._stopping = stopping
 
@@ -112,7 +124,17 @@ class EmbeddedServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and tell so."""
-        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+
+        def make() -> BoundedProtocol:
+            return BoundedProtocol(self.config, self.server_state, {}, loop)
+
+        handshake_s = IDLE_S_MAX if self._tls is not None else None
+        self.servers = [
+            await loop.create_server(make, sock=listener, ssl=self._tls, ssl_handshake_timeout=handshake_s)
+            for listener in sockets or ()
+        ]
+        self.started = True
         self._serving.set()
 
     async def main_loop(self) -> None:

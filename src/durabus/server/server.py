@@ -18,13 +18,13 @@ from durabus.config.addresses import describe_listen_error
 from durabus.config.options import Options
 from durabus.errors import StartError
 from durabus.monitoring.port import MonitoringPort
-from durabus.monitoring.state import ServerState
+from durabus.server.monitoring_source import MonitoringSource, make_port
 from durabus.stores.names import make_store
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import ChannelLimits, CoreOptions
 from durabus.streaming.service import StreamingService, new_instance
 from durabus.version import NATS_VERSION, python_name
-from durabus.wire.documents import InfoDocument
+from durabus.wire.documents import InfoDocument, encode_info
 
 __all__ = ["Server"]
 
@@ -62,9 +62,6 @@ class Server:
         self._log = output.streaming
         self._broker_log = output.broker
         self._clock = clock
-        self._start_time_ns = clock.wall_ns()
-        self._is_ready = False
-        self._state = "STANDALONE"
         self._store = make_store(options.streaming.store)
         self._router = Router()
         self._broker = Broker(broker_settings(options, self.server_id), self._router, clock)
@@ -76,6 +73,7 @@ class Server:
             clock,
             self._router.flush,
         )
+        self._source = MonitoringSource(options, self.server_id, clock, self._service, self._broker)
         self._monitoring: MonitoringPort | None = None
         self._monitoring_task: asyncio.Task[None] | None = None
         self._freezing: asyncio.Task[None] | None = None
@@ -99,9 +97,10 @@ class Server:
         self._broker.on_notice = self._broker_log.info
         if self._broker_log.debug_enabled:
             self._broker.on_debug = self._broker_log.debug
-        if options.monitoring.port is not None:
-            self._monitoring = MonitoringPort(options.broker.host, options.monitoring.port, self, log.error)
+        self._monitoring = make_port(options, self._source, log.error)
+        if self._monitoring is not None:
             self._monitoring.open()
+            self._source.set_port(self._monitoring.port)
         await self._open_port()
         self._broker_log.info(logs.BROKER_READY_LINE)
         log.info(logs.RECOVERING_LINE)
@@ -111,9 +110,10 @@ class Server:
         log.warning(logs.acknowledgement_line(self._store.name))
         self._service.listen()
         if self._monitoring is not None:
-            self._broker_log.info(logs.monitor_line(options.broker.host, self._monitoring.port))
+            line = logs.monitor_line(options.monitoring.host or options.broker.host, self._monitoring.port)
+            self._broker_log.info(line.replace("http", "https", 1) if options.monitoring.is_secure else line)
             self._monitoring_task = asyncio.get_running_loop().create_task(self._monitoring.serve())
-        self._is_ready = True
+        self._source.is_serving = True
         log.info(logs.READY_LINE)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._freeze()
@@ -150,12 +150,13 @@ class Server:
 
     async def stop(self) -> None:
         """Answer what is under way, store what is decided, close everything. Twice is once."""
-        if self._state == "SHUTDOWN":
+        source = self._source
+        if source.state == "SHUTDOWN":
             return
-        if self._is_ready:
+        if source.is_serving:
             self._log.info("Shutting down.")
-        self._is_ready = False
-        self._state = "SHUTDOWN"
+        source.is_serving = False
+        source.state = "SHUTDOWN"
         await self._broker.drain()
         await self._service.stop()
         await self._broker.stop()
@@ -167,34 +168,6 @@ class Server:
             else:
                 self._monitoring.stop()
                 await self._monitoring_task
-
-    # What monitoring asks.
-
-    def is_ready(self) -> bool:
-        """Whether clients are served."""
-        return self._is_ready and not self._service.core.state.failure
-
-    def serverz(self) -> ServerState:
-        """The server in numbers."""
-        state = self._service.core.state
-        channels = list(state.channels.values())
-        statistics = state.statistics
-        return ServerState(
-            cluster_id=self.options.streaming.cluster_id,
-            server_id=self.server_id,
-            state=self._state,
-            now_ns=self._clock.wall_ns(),
-            start_time_ns=self._start_time_ns,
-            clients=len(state.clients.by_id),
-            subscriptions=sum(channel.subscription_count for channel in channels),
-            channels=len(channels),
-            total_messages=sum(channel.message_count for channel in channels),
-            total_bytes=sum(int(channel.stored_bytes) for channel in channels),
-            in_messages=int(statistics.in_messages),
-            in_bytes=int(statistics.in_bytes),
-            out_messages=int(statistics.out_messages),
-            out_bytes=int(statistics.out_bytes),
-        )
 
 
 def core_options(options: Options, instance: str) -> CoreOptions:
@@ -222,19 +195,19 @@ def core_options(options: Options, instance: str) -> CoreOptions:
 def broker_settings(options: Options, server_id: str) -> BrokerSettings:
     """The broker's settings out of the server's options."""
     broker = options.broker
+    info = InfoDocument(
+        server_id=server_id,
+        server_name=broker.server_name or server_id,
+        version=NATS_VERSION,
+        proto=1,
+        go=python_name(),
+        host=broker.host,
+        port=broker.port,
+        headers=True,
+        max_payload=broker.max_payload_bytes,
+    )
     try:
-        server_name = broker.server_name or server_id
-        info = InfoDocument(
-            server_id=server_id,
-            server_name=server_name,
-            version=NATS_VERSION,
-            proto=1,
-            go=python_name(),
-            host=broker.host,
-            port=broker.port,
-            headers=True,
-            max_payload=broker.max_payload_bytes,
-        )
+        encode_info(info)  # each client is told; whether it can be told is known now
     except ValueError as error:
         raise StartError(f"the server's name cannot be told to clients: {error}") from None
     limits = SessionLimits(

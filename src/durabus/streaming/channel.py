@@ -4,6 +4,8 @@ The messages themselves are the store's. A channel knows the next sequence, what
 (`durable_last`), and the first message that its limits leave (`first`).
 """
 
+from collections import deque
+
 from mypy_extensions import i64, mypyc_attr
 
 from durabus.streaming.cohort import Cohort
@@ -63,7 +65,7 @@ class Channel(Timed):
         self.builder = BodyBuilder(name)
         self.cohorts: list[Cohort] = []
         self.by_key: dict[bytes, Cohort] = {}  # durables and queue groups
-        self.stamps: list[tuple[int, int]] = []  # (first sequence, timestamp_ns), kept where messages get old
+        self.stamps: deque[tuple[int, int]] = deque()  # (first sequence, timestamp_ns), kept where messages get old
         self.recovered_last: i64 = 0  # up to this message, only the store knows when each came
         self.idle = _Idle(self)
         self.owner: ChannelOwner | None = None

@@ -316,9 +316,11 @@ class Delivery(MemberOwner):
                 self._arm(best)
 
     def _hand_over(self, cohort: Cohort, sequence: int, member: Member, deadline_ns: int) -> None:
-        """Let `member` hold what another one held."""
+        """Let `member` hold what another one held, who may have room now."""
         if cohort.window.take(sequence) is None:
             return
+        self._state.touch(cohort)
+        self._state.wake(cohort)
         flights = member.flights
         last = flights[len(flights) - 1] if flights else None
         if last is None or last.deadline_ns != deadline_ns or last.last > sequence:
@@ -418,8 +420,6 @@ class Delivery(MemberOwner):
             if target.is_reachable():
                 self._send_again(target, share)
             self._arm(target)
-        self._state.touch(cohort)
-        self._state.wake(cohort)
 
     def move_from_absent(self, cohort: Cohort) -> None:
         """Move what members hold that have been away for longer than granted to members that are there."""

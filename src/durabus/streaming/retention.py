@@ -77,21 +77,14 @@ class Retention(ChannelOwner):
             stored -= len(body) + overhead
             floor += 1
         channel.stored_bytes = stored
-        channel.first = floor
-        self._state.batch.floors[channel.channel_id] = int(floor)
+        self._set_floor(channel, int(floor))
 
     def _raise_floor(self, channel: Channel, floor: int) -> None:
         """Drop everything below `floor`, which is at most the next sequence."""
         overhead = self._state.store.message_overhead_bytes
         at = int(channel.first)
-        run = channel.run
         while at < floor:
-            if run is not None and at >= run.first_sequence:
-                index = int(at - run.first_sequence)
-                for body in run.bodies[index : index + floor - at]:
-                    channel.stored_bytes -= len(body) + overhead
-                break
-            bodies = self._state.store.read_now(channel.channel_id, at, floor - at, _BYTES_AT_ONCE)
+            bodies = self._at_hand(channel, at, floor - at)
             if not bodies:
                 # Not at hand: what is left counts with its average. The exact figure comes from the store at recovery.
                 kept = int(channel.last) - at + 1
@@ -100,10 +93,29 @@ class Retention(ChannelOwner):
             for body in bodies:
                 channel.stored_bytes -= len(body) + overhead
             at += len(bodies)
-        channel.first = floor
+        self._set_floor(channel, floor)
         if channel.message_count == 0:
             channel.stored_bytes = 0
+
+    def _at_hand(self, channel: Channel, at: int, count: int) -> list[bytes]:
+        """Messages from `at` on that need no waiting: they are in the store, on their way to it, or in the open batch."""
+        state = self._state
+        if at <= channel.durable_last:
+            return state.store.read_now(channel.channel_id, at, count, _BYTES_AT_ONCE) or []
+        for batch in [*[pending.batch for pending in state.in_flight], state.batch]:
+            for run in batch.runs:
+                index = int(at - run.first_sequence)
+                if run.channel_id == channel.channel_id and 0 <= index < len(run.bodies):
+                    return run.bodies[index : index + count]
+        return []
+
+    def _set_floor(self, channel: Channel, floor: int) -> None:
+        """Let the channel begin at `floor`, and forget when the messages before it came."""
+        channel.first = floor
         self._state.batch.floors[channel.channel_id] = floor
+        stamps = channel.stamps
+        while len(stamps) > 1 and stamps[1][0] <= floor:
+            stamps.popleft()
 
     def _report(self, channel: Channel) -> None:
         if channel.limits_reached:
@@ -134,16 +146,16 @@ class Retention(ChannelOwner):
             self._seek_age(channel)
             return
         cut_ns = state.wall_ns - channel.limits.age_max_ns
-        kept = 0
-        while kept < len(channel.stamps) and channel.stamps[kept][1] <= cut_ns:
-            kept += 1
-        if kept:
-            del channel.stamps[:kept]
-            floor = channel.stamps[0][0] if channel.stamps else int(channel.last) + 1
+        stamps = channel.stamps
+        count = len(stamps)
+        while stamps and stamps[0][1] <= cut_ns:
+            stamps.popleft()
+        if len(stamps) < count:
+            floor = stamps[0][0] if stamps else int(channel.last) + 1
             # What is not durable yet cannot be dropped yet: it is looked at again in a moment.
             if floor > channel.durable_last + 1:
                 floor = int(channel.durable_last) + 1
-                channel.stamps.insert(0, (floor, cut_ns))
+                stamps.appendleft((floor, cut_ns))
             if floor > channel.first:
                 self._raise_floor(channel, floor)
         self._arm_age(channel)
@@ -174,7 +186,6 @@ class Retention(ChannelOwner):
         floor = min(sequence, int(channel.durable_last) + 1)
         if floor > channel.first:
             self._raise_floor(channel, floor)
-            channel.stamps = [stamp for stamp in channel.stamps if stamp[0] >= floor]
         if channel.first <= channel.recovered_last:
             self._state.timers.set(channel, self._state.now_ns + SECOND_NS)
         else:

@@ -33,9 +33,12 @@ class InfoDocument(msgspec.Struct, omit_defaults=True):
     max_payload: int
     client_id: int = 0
     client_ip: str = ""
+    auth_required: bool = False
+    tls_required: bool = False
+    tls_verify: bool = False
 
 
-class ConnectDocument(msgspec.Struct):
+class ConnectDocument(msgspec.Struct, rename={"password": "pass"}):
     """What CONNECT may say; the defaults are what a client gets that leaves a key out: docs/protocol.md §1.3."""
 
     verbose: bool = True
@@ -47,6 +50,9 @@ class ConnectDocument(msgspec.Struct):
     name: str = ""
     lang: str = ""
     version: str = ""
+    user: str = ""
+    password: str = ""
+    auth_token: str = ""
 
 
 def encode_info(document: InfoDocument) -> bytes:

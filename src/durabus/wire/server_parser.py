@@ -1,25 +1,17 @@
-r"""The words of a NATS server, for when we are its client: bytes in, operations out (docs/protocol.md §1).
-
-A question to a subject that nobody listens to is answered by the server itself, on the question's reply subject, with
-a header block and nothing else (docs/protocol.md §1.9). `is_no_responders` tells it from the answer of a client:
-
-    HMSG _INBOX.x 7 16 16            Publish(subject=b"_INBOX.x", reply=b"", header_bytes=16,
-    NATS/1.0 503                             payloads=[b"NATS/1.0 503\r\n\r\n"])
-"""
+"""The words of a NATS server, for when we are its client: bytes in, operations out (docs/protocol.md §1)."""
 
 from typing import Final
 
 from durabus.wire.frame_parser import NO_ANSWER, UNKNOWN_OPERATION, FrameParser
 from durabus.wire.operations import Delivery, Info, Ok, Operation, Ping, Pong, Publish, Refusal
 
-__all__ = ["ServerParser", "is_no_responders"]
+__all__ = ["ServerParser"]
 
 _FIRST_BYTES: Final = b"IiMmHhPp+-"
 _LINE_BYTES_MAX: Final = 1024 * 1024
 """INFO of a large cluster lists many servers; nats-server itself has no bound."""
 _PAYLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest message that any nats-server can be configured to pass on."""
-_NOBODY: Final = b"NATS/1.0 503"
 
 
 class ServerParser(FrameParser):
@@ -62,11 +54,3 @@ class ServerParser(FrameParser):
 
     def _announce(self, run: Publish) -> Operation:
         return Delivery(self._sid, run)
-
-
-def is_no_responders(publish: Publish) -> bool:
-    """Whether `publish` is the server's word that nobody listened to the question that it answers."""
-    if publish.header_bytes == 0:
-        return False
-    payload = publish.payloads[0]
-    return len(payload) == publish.header_bytes and payload.startswith(_NOBODY)

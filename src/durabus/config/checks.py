@@ -1,0 +1,169 @@
+"""What no server can start with, found before anything is opened; the texts are the original's where it has some."""
+
+from durabus.config.limits import check_limits
+from durabus.config.options import (
+    AuthOptions,
+    BrokerOptions,
+    ExternalOptions,
+    MonitoringOptions,
+    Options,
+    OptionsError,
+    StreamingOptions,
+    TlsOptions,
+)
+from durabus.config.units import format_duration
+
+__all__ = ["check_options", "check_store"]
+
+PORT_MAX = 65535
+STORES = ("MEMORY",)
+STORES_TO_COME = ("FILE", "SQL")
+BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2x$", "$2y$")
+
+
+def check_options(options: Options) -> None:
+    """Raise OptionsError for the first value, or combination of values, that no server can start with."""
+    check_store(options.streaming.store)
+    check_limits(options.limits)
+    check_streaming(options.streaming)
+    check_broker(options.broker)
+    check_tls(options.tls)
+    if options.external.url:
+        check_external(options.external)
+    else:
+        check_auth(options.auth)
+    check_monitoring(options.monitoring, options.tls)
+
+
+def check_store(store: str) -> None:
+    """Refuse a store (in capital letters) that nobody knows, or that is not there yet: raises OptionsError."""
+    if store in STORES_TO_COME:
+        raise OptionsError(
+            f"store type {store} is not available yet: it comes with the durable stores; "
+            "use -st MEMORY, which keeps events only while the process runs"
+        )
+    if store not in STORES:
+        raise OptionsError(f"unsupported store type: {store}")
+
+
+def check_streaming(streaming: StreamingOptions) -> None:
+    """Refuse identities that make no subject, and times that make timers run wild or backwards."""
+    # The server needs the wire anyway; a wrong flag is told without loading it.
+    from durabus.wire.subjects import is_literal_subject
+
+    for name, text in (("cluster ID", streaming.cluster_id), ("discover prefix", streaming.discover_prefix)):
+        if not is_text(text) or not is_literal_subject(text.encode()):
+            raise OptionsError(
+                f"invalid {name} '{text}': it becomes part of NATS subjects, so it cannot be empty, "
+                "have spaces, wildcards or control characters, or begin or end with a dot"
+            )
+    # The original takes these two, and then sends heartbeats without a pause.
+    for name, value in (
+        ("heartbeat interval", streaming.heartbeat_interval_ns),
+        ("heartbeat timeout", streaming.heartbeat_timeout_ns),
+    ):
+        if value <= 0:
+            raise OptionsError(f"{name} must be greater than zero ({format_duration(value)})")
+    if streaming.heartbeat_fail_count < 0:
+        raise OptionsError(f"heartbeat fail count cannot be negative ({streaming.heartbeat_fail_count})")
+    if streaming.presence_grace_ns < 0:
+        raise OptionsError(f"presence grace cannot be negative ({format_duration(streaming.presence_grace_ns)})")
+    if streaming.io_batch_size < 1:
+        raise OptionsError(f"I/O batch size must be at least 1 ({streaming.io_batch_size})")
+    if streaming.ft_group and streaming.store == "MEMORY":
+        raise OptionsError("ft: only FILE or SQL stores supported in FT mode")
+
+
+def check_broker(broker: BrokerOptions) -> None:
+    """Refuse what cannot be listened on or told to clients, and limits that let nobody do anything."""
+    check_port("client", broker.port)
+    for name, text in (("host", broker.host), ("server name", broker.server_name)):
+        if not is_text(text):
+            raise OptionsError(f"invalid {name} '{text}': it has control characters or is not UTF-8")
+    for name, value in (
+        ("max_payload", broker.max_payload_bytes),
+        ("max_control_line", broker.max_control_line_bytes),
+        ("max_pending", broker.max_pending_bytes),
+        ("ping_max", broker.ping_max),
+    ):
+        if value < 1:
+            raise OptionsError(f"{name} must be greater than zero ({value})")
+    for name, value in (("ping_interval", broker.ping_interval_ns), ("write_deadline", broker.write_deadline_ns)):
+        if value < 1:
+            raise OptionsError(f"{name} must be greater than zero ({format_duration(value)})")
+    if broker.max_payload_bytes > broker.max_pending_bytes:
+        raise OptionsError(
+            f"max_payload ({broker.max_payload_bytes}) cannot be higher than max_pending ({broker.max_pending_bytes})"
+        )
+
+
+def check_auth(auth: AuthOptions) -> None:
+    """Refuse what looks like protection and is none; the texts never tell a secret."""
+    if auth.password and not auth.user:
+        # The original lets everybody in then.
+        raise OptionsError("a password without a user protects nothing: give the user, too")
+    if auth.timeout_ns < 0:
+        raise OptionsError(f"authorization timeout cannot be negative ({format_duration(auth.timeout_ns)})")
+    for user, secret in (*auth.accounts, ("", auth.token)):
+        if secret.startswith(BCRYPT_PREFIXES):
+            whose = f"the password of user '{user}'" if user else "the token"
+            raise OptionsError(
+                f"{whose} is a bcrypt hash, which is not available yet: give it in plain text, "
+                "from an environment variable for instance (password: $NAME)"
+            )
+
+
+def check_tls(tls: TlsOptions) -> None:
+    """Refuse TLS without a certificate and its key; whether they fit is seen when they are loaded."""
+    if not tls.enabled:
+        return
+    if not tls.certificate_file:
+        raise OptionsError("TLS Server certificate must be present and valid")
+    if not tls.key_file:
+        raise OptionsError("TLS Server private key must be present and valid")
+    if tls.timeout_ns <= 0:
+        raise OptionsError(f"TLS timeout must be greater than zero ({format_duration(tls.timeout_ns)})")
+
+
+def check_external(external: ExternalOptions) -> None:
+    """Refuse a URL without scheme, host or port, unless it is one of several or has a user: as the original does."""
+    url = external.url
+    if "," not in url and "@" not in url:
+        scheme, _, address = url.partition("://")
+        if not scheme or not address or "://" in address:
+            raise OptionsError(f"malformed url: {url}")
+        check_address(address)
+    if bool(external.certificate_file) != bool(external.key_file):
+        have, lack = ("certificate", "key") if external.certificate_file else ("key", "certificate")
+        raise OptionsError(f"the client {have} for the NATS server needs its {lack}, too")
+
+
+def check_address(address: str) -> None:
+    """Refuse what is not `host:port`, in Go's words."""
+    host, colon, _ = address.rpartition(":")
+    if not colon or (address.startswith("[") and address.endswith("]")):
+        raise OptionsError(f"address {address}: missing port in address")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise OptionsError(f"address {address}: too many colons in address")
+
+
+def check_monitoring(monitoring: MonitoringOptions, tls: TlsOptions) -> None:
+    """Refuse two ports for monitoring, and HTTPS without a certificate."""
+    check_port("monitoring", monitoring.port or 0)
+    check_port("monitoring", monitoring.https_port or 0)
+    if monitoring.port is not None and monitoring.https_port is not None:
+        ports = f"HTTP ({monitoring.port or -1}) and HTTPs ({monitoring.https_port or -1})"
+        raise OptionsError(f"Can't start monitoring: can't specify both {ports} ports")
+    if monitoring.https_port is not None and not tls.enabled:
+        raise OptionsError("Can't start monitoring: TLS cert and key required for HTTPS")
+
+
+def check_port(purpose: str, port: int) -> None:
+    """Refuse a number that is no TCP port."""
+    if not 0 <= port <= PORT_MAX:
+        raise OptionsError(f"invalid {purpose} port {port}: use 1 to {PORT_MAX}, or -1 for any free port")
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` is free of control characters and of bytes that were not UTF-8 (lone surrogates)."""
+    return text.isprintable()

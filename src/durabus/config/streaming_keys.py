@@ -1,0 +1,187 @@
+"""The keys of the durable half: those of `streaming { ... }`, or of a whole file without that section."""
+
+import dataclasses
+
+from durabus.config.document import ConfigError, Entry
+from durabus.config.flag_table import store_type
+from durabus.config.keys import (
+    BOOL,
+    DURATION,
+    INT64,
+    MAP,
+    SLICE,
+    STRING,
+    Draft,
+    Key,
+    array_of,
+    duration,
+    duration_of,
+    number,
+    number_of,
+    read_section,
+    refused,
+    section,
+    section_of,
+    special,
+    switch,
+    text,
+    text_value,
+    wrong_kind,
+)
+from durabus.config.limits import check_override_name
+from durabus.config.options import ChannelOverride, OptionsError, Setting
+from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, NKEYS
+
+__all__ = ["CHANNEL_LIMITS", "STREAMING"]
+
+KNOWN_STORES = ("FILE", "MEMORY", "SQL")
+
+CHANNEL_LIMITS: tuple[tuple[str, str, str], ...] = (
+    ("msu max_subs max_subscriptions maxsubscriptions", INT64, "max_subscriptions"),
+    ("mm max_msgs maxmsgs max_count maxcount", INT64, "max_messages"),
+    ("mb max_bytes maxbytes", INT64, "max_bytes"),
+    ("ma max_age maxage", DURATION, "max_age_ns"),
+    ("mi max_inactivity maxinactivity", DURATION, "max_inactivity_ns"),
+)
+"""The limits that a channel may have of its own: names, kind, option. In a channel's own limits 0 is unlimited."""
+
+
+def known_store(value: Setting) -> Setting:
+    """A type of store in capital letters; one that nobody knows is an error here, before anything else is read."""
+    if store_type(value) not in KNOWN_STORES:
+        raise OptionsError(f"unknown store type: {value}")
+    return store_type(value)
+
+
+def common_limit(names: str, kind: str, option: str) -> Key:
+    """A limit for all channels."""
+    return (duration if kind == DURATION else number)(names, f"limits.{option}")
+
+
+def read_per_channel(entry: Entry, draft: Draft) -> None:
+    """Limits by the names or patterns of channels; those of several such sections add up."""
+    given = draft.settings.get("limits.per_channel", ())
+    assert isinstance(given, tuple)
+    overrides = {override.name: override for override in given if isinstance(override, ChannelOverride)}
+    for channel in section_of(entry, "per channel limits"):
+        limits = section_of(channel, "channel limits")
+        try:
+            check_override_name(channel.key)
+        except OptionsError as error:
+            raise ConfigError(str(error), channel.place) from None
+        own = Draft()
+        read_section(limits, [common_limit(*row) for row in CHANNEL_LIMITS], own)
+        # An override may say anything but less than nothing: a negative limit is unlimited, as 0 is.
+        values = {name.removeprefix("limits."): max(int(str(value)), 0) for name, value in own.settings.items()}
+        overrides[channel.key] = dataclasses.replace(ChannelOverride(name=channel.key), **values)
+    draft.settings["limits.per_channel"] = tuple(overrides.values())
+
+
+def read_peers(entry: Entry, draft: Draft) -> None:
+    """A list of texts."""
+    for peer in array_of(entry):
+        if not isinstance(peer.value, str):
+            raise wrong_kind(dataclasses.replace(peer, key=entry.key), STRING)
+
+
+TLS = (
+    text("client_cert", "external.certificate_file"),
+    text("client_key", "external.key_file"),
+    text("client_ca client_cacert", "external.authority_file"),
+    text("server_name server_hostname", "external.server_name"),
+    switch("skip_verify insecure", "external.skip_verify"),
+)
+
+STORE_LIMITS = (
+    number("mc max_channels maxchannels", "limits.max_channels"),
+    *(common_limit(*row) for row in CHANNEL_LIMITS),
+    special("channels channels_limits channelslimits per_channel per_channel_limits", MAP, read_per_channel),
+)
+
+FILE = (
+    refused("compact compact_enabled", BOOL, True, DURABLE),
+    refused("compact_frag compact_fragmentation", INT64, 50, DURABLE),
+    refused("compact_interval", INT64, 300, DURABLE),
+    refused("compact_min_size", INT64, 1024 * 1024, DURABLE),
+    refused("buffer_size", INT64, 2 * 1024 * 1024, DURABLE),
+    refused("crc do_crc", BOOL, True, DURABLE),
+    refused("crc_poly", INT64, 0xEDB88320, DURABLE),
+    refused("sync do_sync sync_on_flush", BOOL, True, DURABLE),
+    refused("slice_max_msgs slice_max_count slice_msgs slice_count", INT64, 0, DURABLE),
+    refused("slice_max_bytes slice_max_size slice_bytes slice_size", INT64, 64 * 1024 * 1024, DURABLE),
+    refused("slice_max_age slice_age slice_max_time slice_time_limit", DURATION, 0, DURABLE),
+    refused("slice_archive_script slice_archive slice_script", STRING, "", DURABLE),
+    refused("file_descriptors_limit fds_limit", INT64, 0, DURABLE),
+    refused("parallel_recovery", INT64, 1, DURABLE),
+    refused("file_read_buffer_size read_buffer_size", INT64, 2 * 1024 * 1024, DURABLE),
+    refused("file_auto_sync auto_sync", DURATION, 60 * 1_000_000_000, DURABLE),
+)
+
+SQL = (
+    refused("driver", STRING, "", DURABLE),
+    refused("source", STRING, "", DURABLE),
+    refused("no_caching", BOOL, False, DURABLE),
+    refused("max_open_conns max_conns", INT64, 0, DURABLE),
+    refused("bulk_insert_limit", INT64, 0, DURABLE),
+)
+
+# The section as a whole is refused; its keys are still of the kinds that the original takes.
+CLUSTER = (
+    *(refused(name, STRING, "", CLUSTERED) for name in ("node_id", "log_path")),
+    *(
+        refused(name, BOOL, False, CLUSTERED)
+        for name in (
+            "bootstrap",
+            "sync",
+            "proceed_on_restore_failure",
+            "allow_add_remove_node",
+            "raft_logging",
+            "bolt_free_list_sync",
+            "bolt_free_list_map",
+            "nodes_connections",
+        )
+    ),
+    *(refused(name, INT64, 0, CLUSTERED) for name in ("log_cache_size", "log_snapshots", "trailing_logs")),
+    *(
+        refused(f"raft_{name}_timeout", DURATION, 0, CLUSTERED)
+        for name in ("heartbeat", "election", "lease", "commit")
+    ),
+    special("peers", SLICE, read_peers),
+)
+
+STREAMING = (
+    text("id cid cluster_id", "streaming.cluster_id"),
+    text("discover_prefix", "streaming.discover_prefix"),
+    text("st store store_type storetype", "streaming.store", known_store),
+    refused("dir datastore", STRING, "", DURABLE),
+    switch("sd stan_debug", "log.streaming_debug"),
+    switch("sv stan_trace", "log.streaming_trace"),
+    text("ns nats_server nats_server_url", "external.url"),
+    refused("credentials", STRING, "", NKEYS),
+    text("username user", "external.user"),
+    text("password pass", "external.password"),
+    text("token", "external.token"),
+    refused("nkey_seed_file", STRING, "", NKEYS),
+    switch("secure", "external.secure"),
+    section("tls", "TLS", TLS),
+    section("limits store_limits storelimits", "store limits", STORE_LIMITS),
+    section("file file_options", "file options", FILE),
+    section("sql sql_options", "SQL options", SQL),
+    duration("hbi hb_interval server_to_client_hb_interval", "streaming.heartbeat_interval_ns"),
+    duration("hbt hb_timeout server_to_client_hb_timeout", "streaming.heartbeat_timeout_ns"),
+    number("hbf hb_fail_count server_to_client_hb_fail_count", "streaming.heartbeat_fail_count"),
+    text("ft_group ft_group_name", "streaming.ft_group"),
+    switch("partitioning", "streaming.partitioning"),
+    section("cluster", "cluster", CLUSTER, CLUSTERED),
+    text("syslog_name", "log.syslog_name"),
+    refused("encrypt", BOOL, False, ENCRYPTION),
+    refused("encryption_cipher", STRING, "", ENCRYPTION),
+    refused("encryption_key", STRING, "", ENCRYPTION),
+    switch(
+        "replace_durable replace_durables replace_duplicate_durable replace_duplicate_durables",
+        "streaming.replace_durable",
+    ),
+    duration("presence_grace", "streaming.presence_grace_ns"),
+    number("io_batch_size", "streaming.io_batch_size"),
+)
+"""All keys; the last two are ours, they have flags in the original or here."""
