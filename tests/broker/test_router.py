@@ -310,6 +310,19 @@ def test_the_server_publishes_a_run(router: Router) -> None:
     assert receiver.runs[1].payloads is payloads, "without a head there is nothing to copy"
 
 
+def test_receivers_are_listed_with_what_they_got(router: Router) -> None:
+    client = Client(router)
+    router.subscribe(b"foo", FakeReceiver())
+    router.subscribe(b"bar.>", FakeReceiver())
+    client.publish(b"foo", b"a", b"b")
+    router.publish(b"bar.x", b"", b"c")
+    listed = {one.subject: one for one in router.receivers()}
+    assert {subject: one.delivered_count for subject, one in listed.items()} == {b"foo": 2, b"bar.>": 1}
+    assert len({one.sid for one in listed.values()}) == 2
+    router.unsubscribe(b"foo")
+    assert [one.subject for one in router.receivers()] == [b"bar.>"]
+
+
 def test_a_receiver_may_publish_at_once(router: Router) -> None:
     class Answering(FakeReceiver):
         """Answers every message on its reply subject."""

@@ -107,7 +107,7 @@ class SublistMachine(RuleBasedStateMachine):
             assert names(match) == expected
 
 
-SublistMachine.TestCase.settings = settings(stateful_step_count=30)
+SublistMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestSublistMachine = SublistMachine.TestCase
 
 
@@ -191,6 +191,17 @@ def test_an_answer_is_remembered_until_then() -> None:
     assert sublist.match(b"foo") is answer
     sublist.remove(foo)
     assert sublist.match(b"foo") is not answer
+
+
+def test_what_monitoring_counts() -> None:
+    sublist, (first, *_) = filled((b"foo", b""), (b"foo", b"q"), (b"*", b"q"), (b">", b""), (b"bar", b""))
+    for subject in (b"foo", b"foo", b"bar", b"foo", b"foo.bar"):
+        sublist.match(subject)
+    assert (sublist.inserted_count, sublist.removed_count, sublist.count) == (5, 0, 5)
+    assert (sublist.hit_count, sublist.miss_count) == (2, 3)
+    assert sorted(sublist.fanouts()) == [1, 3, 3], "a group counts as one"
+    sublist.remove(first)
+    assert (sublist.inserted_count, sublist.removed_count, sublist.count) == (5, 1, 4)
 
 
 def test_the_cache_is_bounded() -> None:

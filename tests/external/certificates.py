@@ -27,6 +27,8 @@ class Certificates:
     expired: Path
     """For `localhost` and 127.0.0.1, but yesterday."""
     client: Path
+    locked_key: Path
+    """The key of `client`, with a passphrase."""
 
     def key(self, certificate: Path) -> Path:
         """The key that belongs to a certificate."""
@@ -67,6 +69,9 @@ def make_certificates(folder: Path) -> Certificates:
     """Make all of them in `folder`."""
     authority = _authority(folder, "authority")
     here = "DNS:localhost,IP:127.0.0.1"
+    client = _certificate(folder, "client", "DNS:client.example", authority)
+    locked_key = folder / "locked.key"
+    _openssl("pkcs8", "-topk8", "-in", client.with_suffix(".key"), "-out", locked_key, "-passout", "pass:secret")
     return Certificates(
         authority=authority,
         other_authority=_authority(folder, "other-authority"),
@@ -74,5 +79,6 @@ def make_certificates(folder: Path) -> Certificates:
         named=_certificate(folder, "named", "DNS:localhost", authority),
         elsewhere=_certificate(folder, "elsewhere", "DNS:bus.example", authority),
         expired=_certificate(folder, "expired", here, authority, days=-1),
-        client=_certificate(folder, "client", "DNS:client.example", authority),
+        client=client,
+        locked_key=locked_key,
     )

@@ -6,7 +6,7 @@ from tests.external.certificates import Certificates, make_certificates
 from tests.external.harness import LOOPS, LoopFactory
 
 
-@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
+@pytest.fixture(params=LOOPS.values(), ids=list(LOOPS))
 def make_loop(request: pytest.FixtureRequest) -> LoopFactory:
     """The loop of the standard library, and the one that servers use."""
     factory: LoopFactory = request.param

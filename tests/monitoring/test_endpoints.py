@@ -1,102 +1,68 @@
-"""What each path answers, without HTTP."""
+"""Which path leads where, whatever page it is."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from durabus.monitoring import endpoints
-from durabus.monitoring.endpoints import answer, failure
-from durabus.monitoring.go_json import format_time
-from durabus.version import python_name
-from tests.monitoring.sources import STATE, BrokenSource, FixedSource
-
-# What the original printed, with its values for what differs from process to process replaced.
-SERVERZ = """{
-  "cluster_id": "test-cluster",
-  "server_id": "id8fA952MoCAvT7xE3Qr8N",
-  "version": "0.25.6",
-  "go": "GO",
-  "state": "STANDALONE",
-  "now": "NOW",
-  "start_time": "START",
-  "uptime": "1m17s",
-  "clients": 2,
-  "subscriptions": 8,
-  "channels": 6,
-  "total_msgs": 21,
-  "total_bytes": 1320,
-  "in_msgs": 35,
-  "in_bytes": 1103,
-  "out_msgs": 91,
-  "out_bytes": 2171,
-  "open_fds": 37,
-  "max_fds": 20000
-}"""
+from durabus.monitoring.endpoints import NATS_PAGES, STREAMING_PAGES, Site
+from durabus.monitoring.steps import finish
+from tests.monitoring.sources import FixedSource, ask
 
 
-def expected_serverz() -> bytes:
-    text = SERVERZ.replace("GO", python_name()).replace("NOW", format_time(STATE.now_ns))
-    return text.replace("START", format_time(STATE.start_time_ns)).encode()
-
-
-@pytest.fixture
-def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "open_file_count", lambda: 37)
-    monkeypatch.setattr("durabus.monitoring.endpoints.resource.getrlimit", lambda _: (20000, 20000))
-
-
-@pytest.mark.usefixtures("_limits")
-def test_serverz_is_the_originals_byte_for_byte() -> None:
-    reply = answer("/streaming/serverz", {}, FixedSource())
-    assert reply.status == 200
-    assert reply.headers == {"content-type": "application/json"}
-    assert reply.body == expected_serverz()
-
-
-@pytest.mark.usefixtures("_limits")
-def test_a_callback_wraps_the_document() -> None:
-    reply = answer("/streaming/serverz", {"callback": "fn"}, FixedSource())
-    assert reply.headers == {"content-type": "application/javascript"}
-    assert reply.body == b"fn(" + expected_serverz() + b")"
-    assert answer("/streaming/serverz", {"callback": ""}, FixedSource()).body == expected_serverz()
-
-
-def test_open_files_are_counted_where_the_system_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "0").touch()
-    (tmp_path / "1").touch()
-    monkeypatch.setattr(endpoints, "OPEN_FILES", tmp_path)
-    shown = json.loads(answer("/streaming/serverz", {}, FixedSource()).body)
-    assert shown["open_fds"] == 2
-    assert shown["max_fds"] > 0
-    monkeypatch.setattr(endpoints, "OPEN_FILES", tmp_path / "nothing")
-    shown = json.loads(answer("/streaming/serverz", {}, FixedSource()).body)
-    assert "open_fds" not in shown
-    assert "max_fds" not in shown
-
-
-def test_health() -> None:
-    ready = answer("/healthz", {}, FixedSource())
-    assert (ready.status, ready.body) == (200, b'{"status":"ok"}')
-    assert ready.headers == {"content-type": "application/json"}
-    starting = answer("/healthz", {}, FixedSource(ready=False))
-    assert starting.status == 503
-    assert json.loads(starting.body)["status"] == "unavailable"
-    assert answer("/healthz", {"callback": "x"}, FixedSource()).body == b'x({"status":"ok"})'
-
-
-def test_serverz_answers_while_the_server_is_not_ready() -> None:
-    assert answer("/streaming/serverz", {}, FixedSource(ready=False)).status == 200
-
-
-@pytest.mark.parametrize("path", ["", "/", "/nope", "/streaming/", "/streaming/serverz/", "/Healthz"])
+@pytest.mark.parametrize(
+    "path",
+    ["/nope", "/streaming/", "/streaming/serverz/", "/streaming/nope", "/Healthz", "/varz/", "/stacksz", "/subszz"],
+)
 def test_other_paths_are_not_there(path: str) -> None:
-    reply = answer(path, {}, BrokenSource())
-    assert reply.status == 404
-    assert reply.body == b"404 page not found\n"
+    reply = ask(FixedSource(), path)
+    assert (reply.status, reply.body) == (404, b"404 page not found\n")
     assert reply.headers == {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
 
 
-def test_a_failure_names_the_path() -> None:
-    reply = failure("/streaming/serverz")
-    assert (reply.status, reply.body) == (500, b"Error getting information about /streaming/serverz\n")
+@pytest.mark.parametrize("path", [*STREAMING_PAGES, *NATS_PAGES, "/", "/varz", "/subscriptionsz"])
+def test_every_page_answers(path: str) -> None:
+    assert ask(FixedSource(), path).status in (200, 204)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "location"),
+    [
+        ("//varz", b"", "/varz"),
+        ("//varz", b"a=b%20c", "/varz?a=b%20c"),
+        ("/streaming/../varz", b"", "/varz"),
+        ("/./varz", b"", "/varz"),
+        ("/streaming//serverz", b"", "/streaming/serverz"),
+        ("/a//", b"", "/a/"),
+        ("/..", b"", "/"),
+        ("", b"", "/"),
+        ("/\u00e9//\n", b"", "/%C3%A9/%0A"),
+    ],
+)
+def test_paths_that_are_not_clean_lead_to_the_clean_one(path: str, query: bytes, location: str) -> None:
+    reply = finish(Site(FixedSource()).answer(path, query))
+    assert (reply.status, reply.headers["location"]) == (301, location)
+
+
+def test_requests_are_counted_as_nats_server_counts_them() -> None:
+    site = Site(FixedSource())
+
+    def counted() -> dict[str, int]:
+        found: dict[str, int] = json.loads(finish(site.answer("/varz", b"")).body)["http_req_stats"]
+        return found
+
+    assert counted() == {"/varz": 1}
+    for path in ("/", "/subsz", "/subscriptionsz", "/connz", "/nope", "/streaming", "/streaming/serverz"):
+        finish(site.answer(path, b"limit=x"))
+    assert list(counted().items()) == [("/", 1), ("/connz", 1), ("/subsz", 2), ("/varz", 2)]
+
+
+@pytest.mark.parametrize("base_path", ["/nats", "nats", "/nats/"])
+def test_a_base_path_is_that_of_the_broker_s_pages(base_path: str) -> None:
+    source = FixedSource()
+    assert json.loads(ask(source, "/nats/varz", base_path).body)["http_base_path"] == "/nats"
+    assert json.loads(ask(source, "/nats/varz", base_path).body)["http_req_stats"] == {"/varz": 1}
+    assert b"<a href=./nats/connz>" in ask(source, "/nats", base_path).body
+    assert ask(source, "/nats/subscriptionsz", base_path).status == 200
+    assert ask(source, "/streaming/storez", base_path).status == 200
+    for path in ("/", "/varz", "/nats/", "/natsvarz", "/nats/streaming", "/nats/nats/varz"):
+        assert ask(source, path, base_path).status == 404, path

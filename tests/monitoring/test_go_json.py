@@ -4,13 +4,24 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.monitoring.go_json import JsonValue, encode_json, format_time, format_uptime
+from durabus.monitoring.go_json import (
+    PAUSE,
+    JsonRows,
+    JsonValue,
+    Pause,
+    encode_json,
+    encode_steps,
+    format_time,
+    format_uptime,
+    text_of,
+)
+from durabus.monitoring.steps import finish
 
 S, M, H, D = 10**9, 60 * 10**9, 3600 * 10**9, 86400 * 10**9
 
@@ -34,6 +45,15 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         (-5, "-5"),
         (2.0, "2"),
         (0.5, "0.5"),
+        (0.0, "0"),
+        (0.00005, "0.00005"),
+        (0.000001, "0.000001"),
+        (1.5e-07, "1.5e-7"),
+        (-1e-12, "-1e-12"),
+        (123456789012345.25, "123456789012345.25"),
+        (1e20, "100000000000000000000"),
+        (1e21, "1e+21"),
+        (0.4267241379310345, "0.4267241379310345"),
         ("", '""'),
         ([], "[]"),
         ({}, "{}"),
@@ -60,6 +80,48 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_what_is_written_is_read(value: JsonValue) -> None:
     assert json.loads(encode_json(value)) == value
+
+
+def lazily(value: JsonValue) -> JsonRows:
+    """The same with every list made while it is written."""
+    if isinstance(value, Mapping):
+        return {key: lazily(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return map(lazily, value)
+    return value
+
+
+@given(VALUES)
+def test_in_steps_the_text_is_the_same(value: JsonValue) -> None:
+    assert finish(encode_steps(lazily(value))) == encode_json(value)
+
+
+def test_a_long_list_is_written_in_steps() -> None:
+    rows: list[JsonValue] = [{"a": number, "b": "x"} for number in range(1000)]
+    steps = encode_steps({"rows": iter(rows)})
+    assert sum(1 for _ in steps) > 5
+    assert finish(encode_steps({"rows": iter(rows)})) == encode_json({"rows": rows})
+
+
+def test_whoever_makes_rows_may_pause() -> None:
+    def rows() -> Iterator[JsonRows | Pause]:
+        yield PAUSE
+        yield 1
+        yield PAUSE
+        yield PAUSE
+        yield 2
+        yield PAUSE
+
+    assert finish(encode_steps(rows())) == encode_json([1, 2])
+    assert sum(1 for _ in encode_steps(rows())) == 4
+    assert finish(encode_steps(iter([PAUSE]))) == b"[]"
+
+
+def test_names_are_text_byte_for_byte() -> None:
+    assert (
+        encode_json(text_of(b"\xff\xfe \xc3\xa9 \xed\xa0\x80"))
+        == '"\\ufffd\\ufffd \u00e9 \\ufffd\\ufffd\\ufffd"'.encode()
+    )
 
 
 @pytest.mark.parametrize("zone", ["UTC"], indirect=True)
@@ -92,6 +154,7 @@ def test_times_elsewhere(text: str) -> None:
     if not os.path.isdir("/usr/share/zoneinfo"):  # noqa: PTH112
         pytest.skip("no time zones on this system")
     assert format_time(1795453022_963957545) == text
+    assert format_time(1795453022_963957545, utc=True) == "2026-11-23T16:57:02.963957545Z"
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """The monitoring port on real sockets, asked by a real HTTP client."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +19,8 @@ from durabus.errors import StartError
 from durabus.monitoring import web
 from durabus.monitoring.port import MonitoringError, MonitoringPort
 from durabus.monitoring.state import StateSource
-from tests.monitoring.sources import STATE, BrokenSource, FixedSource
+from tests.monitoring.certificates import make_certificate, server_context
+from tests.monitoring.sources import IDENTITY, BrokenSource, FixedSource
 
 LOCAL = "127.0.0.1"
 
@@ -54,7 +58,7 @@ async def test_documents_over_http() -> None:
         assert (status, headers["content-type"]) == (200, "application/json")
         assert headers["content-length"] == str(len(body))
         assert "server" not in headers
-        assert json.loads(body)["server_id"] == STATE.server_id
+        assert json.loads(body)["server_id"] == IDENTITY.server_id
         assert body.startswith(b'{\n  "cluster_id": "test-cluster",\n')
         assert (await get(port, "/streaming/serverz?callback=a%3Cb"))[2].startswith(b"a<b({\n")
         assert (await get(port, "/healthz"))[::2] == (200, b'{"status":"ok"}')
@@ -181,6 +185,67 @@ async def test_cancelling_serve_closes_the_port() -> None:
         await serving
     with pytest.raises(ConnectionError):
         await asyncio.open_connection(LOCAL, port.port)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@asynccontextmanager
+async def running_https(certificate: tuple[Path, Path]) -> AsyncIterator[MonitoringPort]:
+    port = MonitoringPort(LOCAL, 0, FixedSource(), print, tls=server_context(*certificate), base_path="/nats")
+    port.open()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(port.serve())
+        await port.wait_serving()
+        try:
+            yield port
+        finally:
+            port.stop()
+
+
+def request_https(port: int, path: str, authority: Path) -> tuple[int, bytes]:
+    context = ssl.create_default_context(cafile=authority)
+    connection = http.client.HTTPSConnection(LOCAL, port, timeout=10, context=context)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+async def test_documents_over_https(certificate: tuple[Path, Path]) -> None:
+    async with running_https(certificate) as port:
+        status, body = await asyncio.to_thread(request_https, port.port, "/streaming/serverz", certificate[0])
+        assert (status, json.loads(body)["server_id"]) == (200, IDENTITY.server_id)
+        status, body = await asyncio.to_thread(request_https, port.port, "/nats/varz", certificate[0])
+        assert (status, json.loads(body)["http_base_path"]) == (200, "/nats")
+
+
+async def test_who_does_not_speak_tls_is_sent_away_without_noise(
+    certificate: tuple[Path, Path], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_https(certificate) as port:
+        reader, writer = await asyncio.open_connection(LOCAL, port.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b"200" not in await reader.read()
+        writer.close()
+        assert (await asyncio.to_thread(request_https, port.port, "/nats/healthz", certificate[0]))[0] == 200
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_handshake_has_its_time(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "IDLE_S_MAX", 0.05)
+    async with running_https(certificate) as port:
+        reader, writer = await asyncio.open_connection(LOCAL, port.port)
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
 
 
 async def test_signals_stay_with_their_owner() -> None:

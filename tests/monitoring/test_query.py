@@ -1,11 +1,14 @@
 """Parameters of requests: what the original took for which value, and its words for what it did not take."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from durabus.monitoring.query import (
     BadParameterError,
+    Query,
     bool_parameter,
     int_parameter,
     lenient_int,
@@ -112,12 +115,11 @@ def test_values_of_the_nats_pages() -> None:
         (
             bool_parameter,
             '\udcff\n"',
-            "Error decoding boolean for 'limit': strconv.ParseBool: parsing \"\\xff\\n\\\"\": invalid syntax",
+            'Error decoding boolean for \'limit\': strconv.ParseBool: parsing "\\xff\\n\\"": invalid syntax',
         ),
     ],
 )
-def test_what_the_nats_pages_do_not_take(read: object, text: str, words: str) -> None:
-    assert callable(read)
+def test_what_the_nats_pages_do_not_take(read: Callable[[Query, str], object], text: str, words: str) -> None:
     with pytest.raises(BadParameterError) as caught:
         read({"limit": text}, "limit")
     assert str(caught.value) == words

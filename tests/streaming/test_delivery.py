@@ -166,6 +166,16 @@ def test_a_message_that_is_not_acknowledged_comes_again_after_exactly_ack_wait()
     assert bus.core.state.channels[b"foo"].cohorts[0].redelivered == {}
 
 
+def test_the_count_never_is_zero() -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    sub = client.subscribe("foo", ack_wait_s=1)
+    client.publish("foo", b"x")
+    bus.core.state.channels[b"foo"].cohorts[0].redelivered[1] = 2**32 - 2
+    bus.advance(3)
+    assert [message.count for message in sub.messages] == [0, 2**32 - 1, 1, 2]
+
+
 def test_the_next_time_counts_from_when_it_was_due() -> None:
     bus = Bus()
     client = bus.connect("a")

@@ -182,6 +182,10 @@ def test_a_line_without_an_end_is_refused_before_it_grows() -> None:
     assert parser.pending_bytes == 0
 
 
+def test_limits_are_those_of_one_line_not_of_a_chunk() -> None:
+    assert said(fed(b"PING\r\n" * 1000 + b"PUB a 1", parser=small_parser())) == [("PING",)] * 1000
+
+
 def test_garbage_is_refused_at_its_first_byte() -> None:
     assert violation(b"G").answer == UNKNOWN
     assert violation(b"PING\r\nx").answer == UNKNOWN
@@ -203,6 +207,7 @@ def test_the_same_line_again_makes_one_run() -> None:
     a = b"PUB a 1\r\n%b\r\n"
     assert runs(a % b"1" + a % b"2" + a % b"3") == [[b"1", b"2", b"3"]]
     assert len(fed((a % b"x") * 5000)) == 1
+    assert [len(run) for run in runs(b"PING\r\n" + (a % b"x") * 5000)] == [5000]
 
 
 @pytest.mark.parametrize(

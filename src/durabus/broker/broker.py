@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 
 from durabus.broker.router import Router
@@ -30,6 +31,9 @@ class BrokerSettings:
         self.limits = limits
         self.connections_max = 65536
         self.write_deadline_s = 10.0
+        self.tls: ssl.SSLContext | None = None
+        self.tls_timeout_s = 2.0
+        self.auth_timeout_s = 2.0
 
 
 class Broker:
@@ -65,7 +69,11 @@ class Broker:
         turn = Turn(begin, end_turn)
 
         def make() -> Connection:
-            return Connection(self._make_session, self._on_end, turn, self._clock, settings.write_deadline_s)
+            connection = Connection(self._make_session, self._on_end, turn, self._clock, settings.write_deadline_s)
+            connection.tls = settings.tls
+            connection.tls_timeout_s = settings.tls_timeout_s
+            connection.auth_timeout_s = settings.auth_timeout_s
+            return connection
 
         self._server = await loop.create_server(
             make, settings.host, settings.port, backlog=_BACKLOG, family=_family(settings.host)

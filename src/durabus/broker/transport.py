@@ -5,6 +5,7 @@ for everybody: `TurnEnd.end_turn` stores and sends.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -78,6 +79,9 @@ class Connection(asyncio.Protocol):
         self.given_bytes = 0  # to the transport, since the start
         self.peer_port = 0
         self.start_wall_ns = 0
+        self.tls: ssl.SSLContext | None = None  # set where the client must encrypt after our INFO
+        self.tls_timeout_s = 2.0
+        self.auth_timeout_s = 2.0
         self.last_messages_ns = 0  # when messages were last handed to the transport
         self._messages_noted = 0
         self._make_session = make_session
@@ -88,6 +92,8 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._taken_bytes = 0  # by the client, when the write deadline was set
         self._ping_timer: asyncio.TimerHandle | None = None
+        self._auth_timer: asyncio.TimerHandle | None = None
+        self._handshake: asyncio.Task[None] | None = None
         self._reason = CLIENT_CLOSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -101,6 +107,32 @@ class Connection(asyncio.Protocol):
         now_ns = self._clock.monotonic_ns()
         self.session.start_ns = self.session.last_active_ns = self.session.last_used_ns = now_ns
         self._check_alive()
+        if not self.session.is_admitted:
+            wait_s = self.auth_timeout_s + (self.tls_timeout_s if self.tls is not None else 0)
+            self._auth_timer = asyncio.get_running_loop().call_later(wait_s, self._on_auth_timeout)
+        if self.tls is not None and not self.session.is_closed:
+            # The client reads INFO in the clear, and speaks only after the handshake.
+            self.session.flush()
+            self.transport.pause_reading()
+            self._handshake = asyncio.get_running_loop().create_task(self._encrypt(self.transport, self.tls))
+
+    async def _encrypt(self, plain: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Go on encrypted, on top of `plain`."""
+        try:
+            self.transport = await asyncio.get_running_loop().start_tls(
+                plain, self, context, server_side=True, ssl_handshake_timeout=self.tls_timeout_s
+            )
+        except (OSError, asyncio.CancelledError) as error:  # ssl.SSLError is one, a lost connection too
+            if self.session is not None:
+                self._turn.open()
+                self.session.close(f"TLS handshake error: {error}", True)
+            plain.abort()
+
+    def _on_auth_timeout(self) -> None:
+        self._auth_timer = None
+        if self.session is not None and not self.session.is_admitted:
+            self._turn.open()
+            self.session.fail("Authentication Timeout", "the client did not say who it is")
 
     def data_received(self, data: bytes) -> None:
         """Feed the session."""
@@ -122,10 +154,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is gone: whoever watched for this client's interest learns it in this turn."""
         self._turn.open()
-        for timer in (self._deadline, self._ping_timer):
+        for timer in (self._deadline, self._ping_timer, self._auth_timer):
             if timer is not None:
                 timer.cancel()
         self._ping_timer = None
+        if self._handshake is not None and not self._handshake.done():
+            self._handshake.cancel()
         if error is not None and self._reason == CLIENT_CLOSED:
             self._reason = "Write Error" if isinstance(error, BrokenPipeError) else "Read Error"
         if self.session is not None:

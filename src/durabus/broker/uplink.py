@@ -138,7 +138,8 @@ def make_tls_context(
         try:
             context.load_cert_chain(certificate_file, key_file, password="")  # and never ask a person
         except ssl.SSLError as error:
-            raise StartError(f"nats: error loading client certificate: {_tls_words(error)}") from None
+            words = _tls_words(error) if error.reason else "tls: no PEM data in it, or the key has a passphrase"
+            raise StartError(f"nats: error loading client certificate: {words}") from None
     if skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -431,11 +432,11 @@ class Uplink:
         assert raw is not None, "the server has spoken on it"
         try:
             secured = await asyncio.get_running_loop().start_tls(raw, connection, settings.tls, server_hostname=name)
-            if secured is None:
-                raise ConnectionResetError
         except BaseException:
             connection.connection_lost(None)  # of which the loop says nothing, in the middle of a handshake
             raise
+        if secured is None:
+            raise ConnectionResetError
         connection.transport = secured
 
     def _introduction(self, address: ServerAddress, is_tls: bool) -> ConnectRequestDocument:

@@ -2,11 +2,12 @@
 
 import textwrap
 
+from durabus.config.ciphers import CIPHERS
 from durabus.config.flag_table import FLAGS, GROUPS
 from durabus.config.flags import Flag, Kind
 from durabus.config.units import format_duration
 
-__all__ = ["COMMANDS", "serve_help"]
+__all__ = ["COMMANDS", "serve_help", "tls_help"]
 
 COMMANDS = """\
 Durabus, a durable event bus: the successor of NATS Streaming Server.
@@ -25,6 +26,27 @@ Runs the bus until it is told to stop (INT or TERM). Every flag may begin with o
 follow after a blank or after "=". Durations are written 300ms, 5s, 1h30m; sizes 4096, 64KB, 1GB.
 """
 
+TLS = """\
+TLS between clients and the server is turned on with flags, for example
+
+    -tlscert server.pem -tlskey server.key                              clients see who the server is
+    -tlscert server.pem -tlskey server.key -tlsverify -tlscacert ca.pem   and show who they are
+
+or in a configuration file, where there is more to be told:
+
+    tls {
+        cert_file: "server.pem"
+        key_file: "server.key"
+        ca_file: "ca.pem"
+        verify: true
+        timeout: 2
+        cipher_suites: ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
+    }
+
+Cipher suites (those of TLS 1.3 are always on):
+
+"""
+
 WIDTH = 36
 
 
@@ -38,6 +60,11 @@ def serve_help(program: str) -> str:
     refused = f"These flags of NATS Streaming Server are known and refused; giving one says why: {names}."
     parts.append(textwrap.fill(refused, 116, break_on_hyphens=False) + "\n")
     return "\n".join(parts)
+
+
+def tls_help() -> str:
+    """What TLS can be told, and the names of the cipher suites."""
+    return TLS + "\n".join(f"    {name}" for name in CIPHERS)
 
 
 def flag_row(flag: Flag) -> str:
@@ -56,6 +83,6 @@ def shown_default(flag: Flag) -> str:
         case Kind.BOOL:
             return f"on; -{flag.names[0]}=false turns it off" if flag.default else ""
         case Kind.DURATION:
-            return format_duration(int(flag.default or 0))
+            return format_duration(flag.default) if isinstance(flag.default, int) else ""
         case _:
             return str(flag.default)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from durabus import version
-from durabus.config.command_line import Action, read_command_line
+from durabus.config.command_line import Action, Request, read_command_line
+from durabus.config.document import ConfigError
 from durabus.config.flags import UsageError
 from durabus.config.units import escape_char, quote
 from durabus.errors import DurabusError, StartError
@@ -63,8 +64,12 @@ def serve(arguments: Sequence[str], program: str) -> int:
         request = read_command_line(arguments)
     except UsageError as error:
         return fail(str(error), f"{program} --help")
+    except ConfigError as error:
+        return complain(str(error))
     except StartError as error:
         return fail_to_start(str(error))
+    for warning in request.warnings:
+        say(one_line(warning), sys.stderr)
     match request.action:
         case Action.VERSION:
             return say(version.alias_version_line() if program == ALIAS else version.version_line(), sys.stdout)
@@ -72,16 +77,38 @@ def serve(arguments: Sequence[str], program: str) -> int:
             from durabus.cli.help import serve_help
 
             return say(serve_help(program), sys.stdout)
+        case Action.TLS_HELP:
+            from durabus.cli.help import tls_help
+
+            return say(tls_help(), sys.stdout)
+        case Action.CHECK:
+            # The original goes on to serve; nobody who asks for a check can mean that.
+            return say(f"{ALIAS}: configuration file {request.options.process.config_file} is valid", sys.stderr)
+        case Action.SIGNAL:
+            return send(request)
         case Action.SERVE:
-            return run(request.options)
+            return run(request.options, arguments)
 
 
-def run(options: "Options") -> int:
+def send(request: Request) -> int:
+    """Send a signal to a server that runs."""
+    from durabus.cli.send_signal import SignalError, send_signal
+
+    try:
+        send_signal(request.signal)
+    except SignalError as error:
+        for line in str(error).split("\n"):  # several servers are told one per line
+            complain(line)
+        return EXIT_ERROR
+    return EXIT_OK
+
+
+def run(options: "Options", arguments: Sequence[str]) -> int:
     """Run the server until it ends; its exit code, or 1 after one line about what ended it."""
     try:
         from durabus.server import run as run_server
 
-        return run_server(options)
+        return run_server(options, lambda: read_command_line(arguments).options)
     except KeyboardInterrupt:
         say("interrupted", sys.stderr)
         return EXIT_INTERRUPTED
@@ -99,6 +126,12 @@ def run(options: "Options") -> int:
 def fail(text: str, help_command: str) -> int:
     """One line about a command line that cannot be followed, and where to read more."""
     say(f"{one_line(text)}\nrun '{help_command}' for help", sys.stderr)
+    return EXIT_ERROR
+
+
+def complain(text: str) -> int:
+    """One line about what is wrong, where the line says itself where to look."""
+    say(one_line(text), sys.stderr)
     return EXIT_ERROR
 
 

@@ -105,6 +105,8 @@ def check_auth(auth: AuthOptions) -> None:
     if auth.timeout_ns < 0:
         raise OptionsError(f"authorization timeout cannot be negative ({format_duration(auth.timeout_ns)})")
     for user, secret in (*auth.accounts, ("", auth.token)):
+        if not is_utf8(user + secret):
+            raise OptionsError("users, passwords and tokens must be UTF-8, because clients can show nothing else")
         if secret.startswith(BCRYPT_PREFIXES):
             whose = f"the password of user '{user}'" if user else "the token"
             raise OptionsError(
@@ -167,3 +169,12 @@ def check_port(purpose: str, port: int) -> None:
 def is_text(text: str) -> bool:
     """Whether `text` is free of control characters and of bytes that were not UTF-8 (lone surrogates)."""
     return text.isprintable()
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text` has none of the lone surrogates that stand for bytes which were not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,13 +1,19 @@
-"""From the words of a command line to checked Options: the flags of the table, in the order in which they count."""
+"""From the words of a command line to checked Options: files and flags of the tables, in the order in which they count.
 
-from collections.abc import Sequence
+Built-in values count least, then configuration files, then flags.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from durabus.config.checks import check_options, check_store
-from durabus.config.flag_table import FLAGS, HELP, VERSION
+from durabus.config.document import ConfigError
+from durabus.config.flag_table import CHECK, CONFIG, FLAGS, HELP, SIGNAL, STREAMING_CONFIG, TLS_HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
 from durabus.config.options import Options, Setting, with_settings
+from durabus.config.refusals import refusal
 from durabus.config.units import quote
 
 __all__ = ["Action", "Request", "read_command_line"]
@@ -17,8 +23,11 @@ class Action(Enum):
     """What a command line asks for."""
 
     SERVE = auto()
+    CHECK = auto()
+    SIGNAL = auto()
     VERSION = auto()
     HELP = auto()
+    TLS_HELP = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,50 +36,81 @@ class Request:
 
     action: Action
     options: Options
+    signal: str = ""
+    """The signal to send, perhaps with a process: `reload=4711`."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know about the configuration, though it is taken."""
 
 
-def read_command_line(arguments: Sequence[str]) -> Request:
+def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Request:
     """What `arguments` (without the program's name) ask for; the options are checked.
 
-    Raises UsageError for a line that cannot be followed, OptionsError for values that no server can start with. The
-    order is the original's: grammar, then version and help as flags, then the first word, then what the values mean.
+    Reads configuration files, whose variables come from `environment`; None stands for the process's own. Raises
+    UsageError for a line that cannot be followed, ConfigError for a file that cannot be read, OptionsError for values
+    that no server can start with. The order is the original's: grammar, then version and help as flags, then the first
+    word, then signals, then the files, then what the values mean.
     """
     line = parse_flags(arguments, FLAGS)
     action = asked_action(line)
-    if action is not Action.SERVE:
+    if action in (Action.VERSION, Action.HELP, Action.TLS_HELP):
         return Request(action, Options())
-    options = with_settings(Options(), settings_of(line))
+    if action is Action.SIGNAL:
+        return Request(action, Options(), str(line.value(SIGNAL)))
+    settings, refusals, warnings = settings_of_files(line, os.environ if environment is None else environment)
+    settings.update(settings_of_flags(line))
+    options = with_settings(Options(), settings)
     # First of all the store: what is wrong with `-st FILE -dir x` is not -dir.
     check_store(options.streaming.store)
-    refuse_missing_features(line)
+    refuse_missing_features(line, refusals)
     check_options(options)
-    return Request(action, options)
+    return Request(action, options, warnings=warnings)
 
 
 def asked_action(line: CommandLine) -> Action:
     """Version and help may be flags, or the first word in any case; other words are errors."""
-    if line.value(VERSION):
-        return Action.VERSION
-    if line.value(HELP):
-        return Action.HELP
-    if not line.words:
+    for flag, action in ((VERSION, Action.VERSION), (HELP, Action.HELP), (TLS_HELP, Action.TLS_HELP)):
+        if line.value(flag):
+            return action
+    if line.words:
+        match line.words[0].lower():
+            case "version":
+                return Action.VERSION
+            case "help":
+                return Action.HELP
+        raise UsageError(f"unrecognized command: {quote(line.words[0])}")
+    if line.value(SIGNAL):
+        return Action.SIGNAL
+    if not line.value(CHECK):
         return Action.SERVE
-    match line.words[0].lower():
-        case "version":
-            return Action.VERSION
-        case "help":
-            return Action.HELP
-    raise UsageError(f"unrecognized command: {quote(line.words[0])}")
+    if not line.value(CONFIG) and not line.value(STREAMING_CONFIG):
+        raise UsageError("must specify [-c, --config] option to check configuration file syntax")
+    return Action.CHECK
 
 
-def refuse_missing_features(line: CommandLine) -> None:
-    """Refuse the first flag that asks for what is not there; its default asks for nothing."""
+def settings_of_files(
+    line: CommandLine, environment: Mapping[str, str]
+) -> tuple[dict[str, Setting], tuple[str, ...], tuple[str, ...]]:
+    """What the files given with -c and -sc set, what they ask for and cannot have, and what is odd in them."""
+    broker_file, streaming_file = str(line.value(CONFIG)), str(line.value(STREAMING_CONFIG))
+    if not broker_file and not streaming_file:
+        return {}, (), ()
+    # Only who has a file needs to load what reads it.
+    from durabus.config.files import read_files
+
+    draft = read_files(broker_file, streaming_file, environment)
+    return draft.settings, tuple(draft.refusals), tuple(draft.warnings)
+
+
+def refuse_missing_features(line: CommandLine, refusals: Sequence[str]) -> None:
+    """Refuse the first flag that asks for what is not there, its default asks for nothing; then the first key."""
     for given in line.given:
         if given.flag.refused and line.value(given.flag) != given.flag.default:
-            raise UsageError(f"flag -{given.name} is not available: {given.flag.refused}")
+            raise UsageError(refusal(f"flag -{given.name}", given.flag.refused))
+    if refusals:
+        raise ConfigError(refusals[0])
 
 
-def settings_of(line: CommandLine) -> dict[str, Setting]:
+def settings_of_flags(line: CommandLine) -> dict[str, Setting]:
     """What the flags set, by dotted name.
 
     A flag that is short for several, -DV for instance, counts after all the plain ones wherever it stands, and those
@@ -78,7 +118,7 @@ def settings_of(line: CommandLine) -> dict[str, Setting]:
     """
     plain = [given.flag for given in line.given if len(given.flag.settings) == 1]
     several = [given.flag for given in line.given if len(given.flag.settings) > 1]
-    settings: dict[str, Setting] = {}
+    settings: dict[str, Setting] = {flag.turns_on: True for flag in plain if flag.turns_on}
     for flag in plain + sorted(several, key=lambda flag: flag.names):
         for name in flag.settings:
             settings[name] = flag.option_value(line.value(flag))

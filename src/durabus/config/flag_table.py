@@ -9,8 +9,23 @@ from collections.abc import Callable
 
 from durabus.config.flags import Flag, Kind, unchanged
 from durabus.config.options import BrokerOptions, Limits, LogOptions, Setting, StreamingOptions
+from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, JETSTREAM, PAUSES, PROFILE, ROUTES
 
-__all__ = ["FLAGS", "GROUPS", "HELP", "VERSION"]
+__all__ = [
+    "CHECK",
+    "CONFIG",
+    "FLAGS",
+    "GROUPS",
+    "HELP",
+    "SIGNAL",
+    "STREAMING_CONFIG",
+    "TLS_HELP",
+    "VERSION",
+    "client_port",
+    "listen_host",
+    "monitoring_port",
+    "store_type",
+]
 
 BOOL, INT, SIZE, DURATION, STRING = Kind.BOOL, Kind.INT, Kind.SIZE, Kind.DURATION, Kind.STRING
 
@@ -18,30 +33,13 @@ BUS = "The bus"
 KEPT = "What is kept (0 is unlimited)"
 BEATS = "Clients that do not answer"
 PORTS = "Where it listens"
+GUARDED = "Who may connect"
+EXTERNAL = "A NATS server instead of its own port"
 LOGS = "What it logs"
 OTHER = "Other"
-GROUPS = (BUS, KEPT, BEATS, PORTS, LOGS, OTHER)
+GROUPS = (BUS, KEPT, BEATS, PORTS, GUARDED, EXTERNAL, LOGS, OTHER)
 """The headings of the help, in its order; refused flags stand under none of them."""
 REFUSED = "Refused"
-
-# Why a flag is refused, and what to do instead.
-DURABLE = "it comes with the durable stores; leave it out, -st MEMORY has no use for it"
-ENCRYPTION = "encryption at rest comes with the durable stores; leave it out"
-CLUSTERED = "clustering between streaming servers is not rebuilt; run one server, without this flag"
-STANDBY = "standby servers come with the durable stores; run one server, without this flag"
-EXTERNAL = "connecting to a NATS server comes later; leave it out, clients connect to this server directly"
-CONFIG = "configuration files are not read yet; give the options as flags, see --help"
-AUTH = "authentication comes later, and running open instead is no choice; leave it out and guard the port"
-TLS = "TLS comes later; leave it out and end TLS in front of the server"
-SYSLOG = "logging to a syslog comes later; log to standard error or, with -l, to a file"
-ROTATION = "size limits of log files come later; move the file away and send SIGUSR1, then a new one is begun"
-SIGNALS = "it comes later; use kill: INT or TERM stop the server, USR1 reopens its log file"
-PROCESS_FILES = "it comes later; what starts the server knows its process ID, and its log the ports"
-ROUTES = "servers are not linked to each other; run one server, without this flag"
-JETSTREAM = "JetStream is not part of this server; leave it out"
-PROFILE = "there is no Go profiler in a Python program; leave it out"
-PAUSES = "batches form by themselves while the one before is written; leave it out or give 0"
-HTTPS = "HTTPS for monitoring comes later; use -m and end TLS in front of it"
 
 
 def client_port(value: Setting) -> Setting:
@@ -76,6 +74,7 @@ def flag(
     settings: str,
     words: str,
     option_value: Callable[[Setting], Setting] = unchanged,
+    turns_on: str = "",
 ) -> Flag:
     """A flag whose feature is there; `names` and `settings` are divided by blanks, `words` are its help."""
     return Flag(
@@ -86,6 +85,7 @@ def flag(
         settings=tuple(settings.split()),
         help=words,
         option_value=option_value,
+        turns_on=turns_on,
     )
 
 
@@ -94,8 +94,23 @@ def refused(names: str, kind: Kind, default: Setting, why: str) -> Flag:
     return Flag(names=tuple(names.split()), kind=kind, default=default, group=REFUSED, refused=why)
 
 
+TLS = "tls.enabled"
 LIMITS, STREAMING, BROKER, LOG = Limits(), StreamingOptions(), BrokerOptions(), LogOptions()
 
+CONFIG = flag("c config", STRING, "", OTHER, "", "configuration file, for the bus as well unless -sc is given")
+STREAMING_CONFIG = flag(
+    "sc stan_config", STRING, "", OTHER, "", "configuration file of the bus, and all of it without -c"
+)
+CHECK = flag("t", BOOL, False, OTHER, "", "check the configuration and end")
+SIGNAL = flag(
+    "sl signal",
+    STRING,
+    "",
+    OTHER,
+    "",
+    "send stop, quit, term, reopen or reload to a server, as reload=<pid or pid file>",
+)
+TLS_HELP = flag("help_tls", BOOL, False, OTHER, "", "print what TLS can be told and end")
 VERSION = flag("v version", BOOL, False, OTHER, "", "print the version and end")
 HELP = flag("h help", BOOL, False, OTHER, "", "print this and end")
 
@@ -168,7 +183,29 @@ FLAGS = (
     flag("p port", INT, BROKER.port, PORTS, "broker.port", "port for clients, -1 for any free one", client_port),
     flag("a addr net", STRING, BROKER.host, PORTS, "broker.host", "address to listen on", listen_host),
     flag("m http_port", INT, 0, PORTS, "monitoring.port", "port for monitoring over HTTP, 0 for none", monitoring_port),
+    flag(
+        "ms https_port",
+        INT,
+        0,
+        PORTS,
+        "monitoring.https_port",
+        "the same over HTTPS, with the certificate of -tlscert",
+        monitoring_port,
+    ),
     flag("n name server_name", STRING, "", PORTS, "broker.server_name", "name of the server, told to clients"),
+    flag("user", STRING, "", GUARDED, "auth.user", "user that clients give, or that -ns asks for"),
+    flag("pass", STRING, "", GUARDED, "auth.password", "password of the user; a configuration file hides it better"),
+    flag("auth", STRING, "", GUARDED, "auth.token", "token instead of user and password"),
+    flag("tls", BOOL, False, GUARDED, "tls.enabled", "encrypted connections only"),
+    flag("tlscert", STRING, "", GUARDED, "tls.certificate_file", "file with the certificate", turns_on=TLS),
+    flag("tlskey", STRING, "", GUARDED, "tls.key_file", "file with its private key", turns_on=TLS),
+    flag("tlsverify", BOOL, False, GUARDED, "tls.verify", "clients must show a certificate, too", turns_on=TLS),
+    flag("tlscacert", STRING, "", GUARDED, "tls.authority_file", "file with the authority of theirs", turns_on=TLS),
+    flag("ns nats_server", STRING, "", EXTERNAL, "external.url", "URL of a NATS server, or several with commas"),
+    flag("secure", BOOL, False, EXTERNAL, "external.secure", "connect to it with TLS only"),
+    flag("tls_client_cert", STRING, "", EXTERNAL, "external.certificate_file", "file with a certificate to show it"),
+    flag("tls_client_key", STRING, "", EXTERNAL, "external.key_file", "file with the private key of that"),
+    flag("tls_client_cacert", STRING, "", EXTERNAL, "external.authority_file", "file with the authority of its own"),
     flag("SD stan_debug", BOOL, False, LOGS, "log.streaming_debug", "debug lines of streaming"),
     flag("SV stan_trace", BOOL, False, LOGS, "log.streaming_trace", "trace lines of streaming"),
     flag("SDV", BOOL, False, LOGS, "log.streaming_debug log.streaming_trace", "-SD and -SV"),
@@ -194,6 +231,25 @@ FLAGS = (
     ),
     flag("T logtime", BOOL, True, LOGS, "log.with_time", "date and time in every line"),
     flag("l log", STRING, "", LOGS, "log.file", "file to log to, instead of standard error"),
+    flag(
+        "log_size_limit",
+        INT,
+        0,
+        LOGS,
+        "log.file_bytes_max",
+        "size in bytes at which that file is set aside, 0 for never",
+    ),
+    flag("s syslog", BOOL, False, LOGS, "log.syslog", "log to the syslog of this machine instead"),
+    flag("r remote_syslog", STRING, "", LOGS, "log.remote_syslog", "log to a syslog such as udp://host:514 instead"),
+    flag("syslog_name", STRING, "", LOGS, "log.syslog_name", "name of the program there"),
+    flag("ft_group", STRING, "", OTHER, "streaming.ft_group", "group of servers of which one is active"),
+    flag("P pid", STRING, "", OTHER, "process.pid_file", "file to write the process ID to"),
+    flag("ports_file_dir", STRING, "", OTHER, "process.ports_folder", "folder for a file that tells the open ports"),
+    CONFIG,
+    STREAMING_CONFIG,
+    CHECK,
+    SIGNAL,
+    TLS_HELP,
     VERSION,
     HELP,
     refused("dir", STRING, "", DURABLE),
@@ -222,7 +278,6 @@ FLAGS = (
     refused("encrypt", BOOL, False, ENCRYPTION),
     refused("encryption_cipher", STRING, "", ENCRYPTION),
     refused("encryption_key", STRING, "", ENCRYPTION),
-    refused("ft_group", STRING, "", STANDBY),
     refused("clustered", BOOL, False, CLUSTERED),
     refused("cluster_node_id", STRING, "", CLUSTERED),
     refused("cluster_bootstrap", BOOL, False, CLUSTERED),
@@ -236,32 +291,7 @@ FLAGS = (
     refused("cluster_proceed_on_restore_failure", BOOL, False, CLUSTERED),
     refused("cluster_allow_add_remove_node", BOOL, False, CLUSTERED),
     refused("io_sleep_time", INT, 0, PAUSES),
-    refused("ns nats_server", STRING, "", EXTERNAL),
     refused("connect_retries", INT, 0, ROUTES),
-    refused("c config", STRING, "", CONFIG),
-    refused("sc stan_config", STRING, "", CONFIG),
-    refused("t", BOOL, False, CONFIG),
-    refused("user", STRING, "", AUTH),
-    refused("pass", STRING, "", AUTH),
-    refused("auth", STRING, "", AUTH),
-    refused("secure", BOOL, False, TLS),
-    refused("tls_client_cert", STRING, "", TLS),
-    refused("tls_client_key", STRING, "", TLS),
-    refused("tls_client_cacert", STRING, "", TLS),
-    refused("tls", BOOL, False, TLS),
-    refused("tlsverify", BOOL, False, TLS),
-    refused("tlscert", STRING, "", TLS),
-    refused("tlskey", STRING, "", TLS),
-    refused("tlscacert", STRING, "", TLS),
-    refused("help_tls", BOOL, False, TLS),
-    refused("ms https_port", INT, 0, HTTPS),
-    refused("s syslog", BOOL, False, SYSLOG),
-    refused("r remote_syslog", STRING, "", SYSLOG),
-    refused("syslog_name", STRING, "", SYSLOG),
-    refused("log_size_limit", INT, 0, ROTATION),
-    refused("sl signal", STRING, "", SIGNALS),
-    refused("P pid", STRING, "", PROCESS_FILES),
-    refused("ports_file_dir", STRING, "", PROCESS_FILES),
     refused("profile", INT, 0, PROFILE),
     refused("client_advertise", STRING, "", ROUTES),
     refused("routes", STRING, "", ROUTES),

@@ -55,6 +55,8 @@ class Flag:
     """The options it sets, as dotted names; several for a flag such as -DV that is short for others."""
     option_value: Callable[[Setting], Setting] = unchanged
     """From the value of the flag to the value of the option."""
+    turns_on: str = ""
+    """An option that giving the flag turns on, whatever its value, unless a flag of that option says otherwise."""
     refused: str = ""
     """Why any value but the default is refused, and what to do; empty: the feature is there."""
 

@@ -29,7 +29,9 @@ ROUTES = "servers are not linked to each other; run a NATS cluster and use -ns w
 JETSTREAM = "JetStream is not part of this server; use -ns with the URL of a NATS server that has it"
 OTHER_PROTOCOLS = "clients connect with plain NATS only; use -ns with the URL of a NATS server that speaks it, too"
 ACCOUNTS = "accounts are not part of this server; use -ns with the URL of a NATS server that has them"
-PERMISSIONS = "permissions come later, and letting everybody do everything instead is no choice; leave it out, or use -ns"
+PERMISSIONS = (
+    "permissions come later, and letting everybody do everything instead is no choice; leave it out, or use -ns"
+)
 NKEYS = "NKeys and credentials files come later; use a user with a password, or a token"
 PROFILE = "there is no Go profiler in a Python program; leave it out"
 PAUSES = "batches form by themselves while the one before is written; leave it out or give 0"

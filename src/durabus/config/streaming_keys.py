@@ -15,9 +15,7 @@ from durabus.config.keys import (
     Key,
     array_of,
     duration,
-    duration_of,
     number,
-    number_of,
     read_section,
     refused,
     section,
@@ -25,7 +23,6 @@ from durabus.config.keys import (
     special,
     switch,
     text,
-    text_value,
     wrong_kind,
 )
 from durabus.config.limits import check_override_name
@@ -71,9 +68,16 @@ def read_per_channel(entry: Entry, draft: Draft) -> None:
             raise ConfigError(str(error), channel.place) from None
         own = Draft()
         read_section(limits, [common_limit(*row) for row in CHANNEL_LIMITS], own)
-        # An override may say anything but less than nothing: a negative limit is unlimited, as 0 is.
-        values = {name.removeprefix("limits."): max(int(str(value)), 0) for name, value in own.settings.items()}
-        overrides[channel.key] = dataclasses.replace(ChannelOverride(name=channel.key), **values)
+        # A negative limit is unlimited, as 0 is; one that is not given is inherited.
+        values = {name: max(value, 0) for name, value in own.settings.items() if isinstance(value, int)}
+        overrides[channel.key] = ChannelOverride(
+            name=channel.key,
+            max_subscriptions=values.get("limits.max_subscriptions"),
+            max_messages=values.get("limits.max_messages"),
+            max_bytes=values.get("limits.max_bytes"),
+            max_age_ns=values.get("limits.max_age_ns"),
+            max_inactivity_ns=values.get("limits.max_inactivity_ns"),
+        )
     draft.settings["limits.per_channel"] = tuple(overrides.values())
 
 
@@ -142,10 +146,7 @@ CLUSTER = (
         )
     ),
     *(refused(name, INT64, 0, CLUSTERED) for name in ("log_cache_size", "log_snapshots", "trailing_logs")),
-    *(
-        refused(f"raft_{name}_timeout", DURATION, 0, CLUSTERED)
-        for name in ("heartbeat", "election", "lease", "commit")
-    ),
+    *(refused(f"raft_{name}_timeout", DURATION, 0, CLUSTERED) for name in ("heartbeat", "election", "lease", "commit")),
     special("peers", SLICE, read_peers),
 )
 
@@ -182,6 +183,5 @@ STREAMING = (
         "streaming.replace_durable",
     ),
     duration("presence_grace", "streaming.presence_grace_ns"),
-    number("io_batch_size", "streaming.io_batch_size"),
 )
-"""All keys; the last two are ours, they have flags in the original or here."""
+"""All keys; the last one is ours."""

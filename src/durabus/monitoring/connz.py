@@ -1,4 +1,4 @@
-"""`/connz`: the connections of the broker, open and closed, sorted, paged and in detail (docs/protocol.md §13.10)."""
+"""`/connz`: the connections of the broker, open and closed, sorted, paged and in detail (docs/protocol.md §13)."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

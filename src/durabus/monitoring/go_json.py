@@ -7,6 +7,7 @@ bytes that are no UTF-8 become the replacement character, a float without a frac
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Final, TypeAlias
 
 from durabus.monitoring.steps import Pace, Steps
@@ -41,6 +42,9 @@ ESCAPED = re.compile('["\\\\\x00-\x1f<>&\u2028\u2029\ud800-\udfff]')
 SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 INDENT = "  "
 
+LEAVES: Final = (str, int, float)
+"""What has nothing in it; looking for these first is quicker than asking whether something is a mapping."""
+
 SECOND_NS = 1_000_000_000
 
 
@@ -52,8 +56,13 @@ def encode_json(value: JsonValue) -> bytes:
 def encode_steps(value: JsonRows) -> Steps[bytes]:
     """The same in steps, for documents that may be long."""
     pieces: list[str] = []
-    yield from write(value, "\n", pieces, Pace())
-    return "".join(pieces).encode()
+    parts: list[bytes] = []
+    for _ in write(value, "\n", pieces, Pace()):
+        parts.append("".join(pieces).encode())
+        pieces.clear()
+        yield
+    parts.append("".join(pieces).encode())
+    return b"".join(parts)
 
 
 def write(value: JsonRows, line_start: str, pieces: list[str], pace: Pace) -> Steps[None]:
@@ -69,7 +78,7 @@ def write(value: JsonRows, line_start: str, pieces: list[str], pace: Pace) -> St
             count += 1
             yield from write(item, inner, pieces, pace)
         pieces.append(f"{line_start}]" if count else "[]")
-    elif isinstance(value, Mapping) and any(isinstance(item, Iterator | Mapping) for item in value.values()):
+    elif isinstance(value, Mapping) and any(not isinstance(item, LEAVES) for item in value.values()):
         opening = "{"
         for key, item in value.items():
             pieces.append(f'{opening}{inner}"{ESCAPED.sub(escape, key)}": ')
@@ -97,7 +106,7 @@ def json_text(value: JsonValue, line_start: str) -> str:
         case str():
             return f'"{ESCAPED.sub(escape, value)}"'
         case float():
-            return str(int(value)) if value.is_integer() else repr(value)
+            return float_text(value)
         case int():
             return str(value)
         case Mapping():
@@ -107,6 +116,14 @@ def json_text(value: JsonValue, line_start: str) -> str:
             return bracket("{", rows, "}", line_start)
         case _:
             return bracket("[", [json_text(item, line_start + INDENT) for item in value], "]", line_start)
+
+
+def float_text(value: float) -> str:
+    """A float with as few digits as tell it from its neighbours; with an exponent only where Go has one, too."""
+    if not 1e-6 <= abs(value) < 1e21 and value:
+        mantissa, _, exponent = repr(value).partition("e")
+        return f"{mantissa}e{exponent[0]}{exponent[1:].lstrip('0')}"
+    return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
 
 
 def bracket(opening: str, rows: list[str], closing: str, line_start: str) -> str:

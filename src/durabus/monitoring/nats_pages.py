@@ -1,4 +1,4 @@
-"""The pages about the broker, as nats-server has them; `/connz` is in a module of its own (docs/protocol.md §13.9 on).
+"""The pages about the broker, as nats-server has them; `/connz` is in a module of its own (docs/protocol.md §13).
 
 There is one account, and there are no routes, gateways, leaf nodes or JetStream: their pages say so in the form that they
 have in a nats-server without them.

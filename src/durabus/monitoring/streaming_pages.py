@@ -1,4 +1,4 @@
-"""The pages about the streaming server, below `/streaming` (docs/protocol.md §13.3 to §13.8)."""
+"""The pages about the streaming server, below `/streaming` (docs/protocol.md §13)."""
 
 from collections.abc import Iterator
 

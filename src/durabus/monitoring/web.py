@@ -31,6 +31,12 @@ CONNECTIONS_MAX: Final = 256
 IDLE_S_MAX: Final = 5
 """Seconds that a connection may be open without a request."""
 
+SLICE_BYTES: Final = 64 * 1024
+"""The part of a long reply that is sent at once."""
+
+READ_S_MAX: Final = 10.0
+"""Seconds that a client may take to read as much as a slice; after that the rest is dropped and the connection closed."""
+
 FINISH_S_MAX: Final = 1.0
 """Seconds that an answer may take to leave when the server stops."""
 
@@ -54,10 +60,25 @@ def application(site: Site, report_error: Callable[[str], None]) -> ASGIApp:
         except Exception as error:  # noqa: BLE001 - a bug in one document must not become a traceback on standard error
             report_error(f"Error getting information about {path}: {type(error).__name__}: {error}")
             reply = failure(path)
-        headers = {"date": formatdate(usegmt=True), **reply.headers}
-        await Response(reply.body, reply.status, headers)(scope, receive, send)
+        await send_reply(reply, scope, receive, send)
 
     return respond
+
+
+async def send_reply(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a reply; a long one in slices, so that what a client does not read is not kept for long."""
+    headers = {"date": formatdate(usegmt=True), **reply.headers}
+    if len(reply.body) <= SLICE_BYTES:
+        await Response(reply.body, reply.status, headers)(scope, receive, send)
+        return
+    headers["content-length"] = str(len(reply.body))
+    raw_headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": raw_headers})
+    for start in range(0, len(reply.body), SLICE_BYTES):
+        end = start + SLICE_BYTES
+        async with asyncio.timeout(READ_S_MAX):
+            is_last = end >= len(reply.body)
+            await send({"type": "http.response.body", "body": reply.body[start:end], "more_body": not is_last})
 
 
 async def made(steps: Steps[Reply], turn: asyncio.Lock) -> Reply:

@@ -8,6 +8,7 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final, cast
 
 from durabus.broker.broker import Broker
@@ -51,6 +52,7 @@ INTEREST_BYTES: Final = 200
 
 PORT_DEFAULT: Final = 4222
 SECOND_NS: Final = 1_000_000_000
+CERTIFICATE_ERROR: Final = "error parsing X509 certificate/key pair"
 
 # Why a connection was closed: what the broker notes for the log, and the original's words in `/connz`.
 REASONS: Final = {
@@ -392,14 +394,15 @@ def server_tls(options: TlsOptions) -> ssl.SSLContext:
     """TLS with the broker's certificate; nobody is asked for one of his own here, as in the original."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for file in (options.certificate_file, options.key_file):
+        try:
+            Path(file).open("rb").close()
+        except OSError as error:
+            raise MonitoringError(f"{CERTIFICATE_ERROR}: open {file}: {str(error.strerror).lower()}") from None
     try:
         context.load_cert_chain(options.certificate_file, options.key_file)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MonitoringError(
-            f"Can't start monitoring: error parsing X509 certificate/key pair "
-            f"({options.certificate_file}, {options.key_file}): {reason}"
-        ) from None
+    except ssl.SSLError as error:
+        raise MonitoringError(f"{CERTIFICATE_ERROR}: {error.reason or error}") from None
     return context
 
 

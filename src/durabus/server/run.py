@@ -1,7 +1,6 @@
-"""Runs one server as a process: the event loop, the signals, the exit code (docs/protocol.md §12.6)."""
+"""Runs one server as a process: the event loop, the signals, its files, the exit code (docs/protocol.md §12.6)."""
 
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,28 +8,32 @@ from durabus import logs
 from durabus.clock import SystemClock
 from durabus.config.options import Options
 from durabus.errors import StartError
+from durabus.server.process_files import ProcessFiles, urls
+from durabus.server.reload import Reloader
 from durabus.server.server import Server
+from durabus.server.signals import handle_signals
 
 __all__ = ["run"]
 
-EXIT_INTERRUPT = 0
-EXIT_TERMINATE = 143
 EXIT_FAILED = 1
 
+ReadOptions = Callable[[], Options]
+"""Reads the configuration again, for a reload; raises DurabusError."""
 
-def run(options: Options) -> int:
+
+def run(options: Options, read_again: ReadOptions | None = None) -> int:
     """Serve until a signal ends it; the exit code: 0 after SIGINT, 143 after SIGTERM, 1 when the store failed for good.
 
     Raises StartError when the server cannot start.
     """
     output = logs.LogOutput(options.log)
     try:
-        return _runner()(_serve(options, output))
+        return _runner()(_serve(options, read_again, output))
     except StartError as error:
-        if not options.log.file:
-            raise
-        # The original's log file has the reason too, not only the terminal.
-        output.streaming.fatal(f"Failed to start: {error}")
+        log = options.log
+        if log.file or log.syslog or log.remote_syslog:
+            # The original's log has the reason too, not only the terminal.
+            output.streaming.fatal(f"Failed to start: {error}")
         raise
     finally:
         output.close()
@@ -46,8 +49,10 @@ def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:
     return loop
 
 
-async def _serve(options: Options, output: logs.LogOutput) -> int:
+async def _serve(options: Options, read_again: ReadOptions | None, output: logs.LogOutput) -> int:
     server = Server(options, output, SystemClock())
+    files = ProcessFiles(options.process, output.broker)
+    reloader = Reloader(options, read_again, output, files, None)
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
@@ -55,14 +60,11 @@ async def _serve(options: Options, output: logs.LogOutput) -> int:
         if not stopped.done():
             stopped.set_result(exit_code)
 
-    loop.add_signal_handler(signal.SIGINT, stop, EXIT_INTERRUPT)
-    loop.add_signal_handler(signal.SIGTERM, stop, EXIT_TERMINATE)
-    loop.add_signal_handler(signal.SIGUSR1, output.reopen)
-    loop.add_signal_handler(
-        signal.SIGHUP, output.streaming.warning, "Reload ignored: nothing of this configuration can be reloaded"
-    )
+    handle_signals(loop, stop, reloader.reload, output)
+    files.write_pid()
     try:
         await server.start()
+        files.write_ports(*_urls(options, server))
         failed = asyncio.ensure_future(server.wait_failed())
         await asyncio.wait((stopped, failed), return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
@@ -72,3 +74,14 @@ async def _serve(options: Options, output: logs.LogOutput) -> int:
         return EXIT_FAILED
     finally:
         await server.stop()
+        files.remove()
+
+
+def _urls(options: Options, server: Server) -> tuple[list[str], list[str]]:
+    """How clients and tools can reach the server; a monitoring port that the system chose stands in the log only."""
+    monitoring = options.monitoring
+    nats = urls("tls" if options.tls.enabled else "nats", options.broker.host, server.port)
+    if not monitoring.listen_port:
+        return nats, []
+    scheme = "https" if monitoring.is_secure else "http"
+    return nats, urls(scheme, monitoring.host or options.broker.host, monitoring.listen_port)
