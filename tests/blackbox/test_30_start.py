@@ -156,7 +156,7 @@ def test_an_address_that_is_not_ours() -> None:
         (["-st", "BOGUS"], "unsupported store type: BOGUS"),
         (["-st", "FILE", "-dir", "data"], "FILE"),
         (["-clustered"], "-clustered"),
-        (["-c", "nats.conf"], "-c"),
+        (["-c", "no-such-file.conf"], "no-such-file.conf"),
         (["-cid", "a b"], "a b"),
         (["serve-me"], 'unrecognized command: "serve-me"'),
     ],

@@ -13,6 +13,7 @@ CALLS: dict[str, Callable[[Bus], object]] = {
     "unsubscribe": lambda bus: bus.unsubscribe(b"foo"),
     "publish": lambda bus: bus.publish(b"foo", b"", b"x"),
     "publish_run": lambda bus: bus.publish_run(b"foo", b"", [b"x"]),
+    "is_congested": lambda bus: bus.is_congested(b"foo"),
     "is_open": lambda bus: bus.is_open(),
     "has_interest": lambda bus: bus.has_interest(b"foo"),
     "watch": lambda bus: bus.watch(b"foo", InterestWatcher()),

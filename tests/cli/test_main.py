@@ -11,8 +11,8 @@ import pytest
 
 from durabus import version
 from durabus.cli.main import main, main_alias
-from durabus.config.flag_table import CLUSTERED
 from durabus.config.options import Options
+from durabus.config.refusals import CLUSTERED
 from durabus.errors import DurabusError, StartError
 
 FATAL = r"\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[FTL\] STREAM: "
@@ -22,7 +22,7 @@ STUBBED = """
 import sys, types
 from durabus.cli.main import {program}
 server = types.ModuleType("durabus.server")
-def run(options):
+def run(options, read_again):
     print("running", options.streaming.cluster_id, options.broker.port)
     print("loaded", [name for name in {heavy!r} if name in sys.modules])
     {body}
@@ -47,14 +47,15 @@ def stubbed(
     )
 
 
-Serve = Callable[[Callable[[Options], int]], None]
+Read = Callable[[], Options]
+Serve = Callable[[Callable[[Options, Read], int]], None]
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Put a function in the place of the server."""
 
-    def replace(run: Callable[[Options], int]) -> None:
+    def replace(run: Callable[[Options, Read], int]) -> None:
         server = types.ModuleType("durabus.server")
         server.run = run  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "durabus.server", server)
@@ -170,7 +171,7 @@ def test_values_that_no_server_can_start_with_are_one_line_of_the_log(
 def test_the_server_gets_the_options_and_gives_the_exit_code(serve: Serve) -> None:
     given: list[Options] = []
 
-    def run(options: Options) -> int:
+    def run(options: Options, read_again: Read) -> int:
         given.append(options)
         return 143
 
@@ -198,7 +199,7 @@ def test_what_ends_the_server_is_one_line(
 ) -> None:
     monkeypatch.delenv("DURABUS_TRACEBACK", raising=False)
 
-    def run(options: Options) -> int:
+    def run(options: Options, read_again: Read) -> int:
         raise error
 
     serve(run)
@@ -209,7 +210,7 @@ def test_what_ends_the_server_is_one_line(
 def test_a_bug_can_be_looked_at(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DURABUS_TRACEBACK", "1")
 
-    def run(options: Options) -> int:
+    def run(options: Options, read_again: Read) -> int:
         raise ZeroDivisionError
 
     serve(run)
@@ -218,7 +219,7 @@ def test_a_bug_can_be_looked_at(serve: Serve, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_interrupt_is_no_traceback(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(options: Options) -> int:
+    def run(options: Options, read_again: Read) -> int:
         raise KeyboardInterrupt
 
     serve(run)

@@ -34,7 +34,7 @@ def test_every_flag_of_the_original_is_known_once() -> None:
 def test_a_refused_flag_says_what_to_do(flag: Flag) -> None:
     assert flag.group == REFUSED
     assert flag.settings == ()
-    assert any(word in flag.refused for word in ("leave", "without this flag", "give", "use", "knows", "log", "move"))
+    assert any(word in flag.refused for word in ("leave", "use"))
 
 
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.refused], ids=lambda flag: flag.names[0])

@@ -1,21 +1,25 @@
-"""The options: the original's defaults, what no server can start with, and settings by dotted names."""
+"""The options: the original's defaults, no secrets in what they print, and settings by dotted names."""
 
 import dataclasses
 
 import pytest
 
+from durabus.config.checks import check_options
 from durabus.config.options import (
+    AuthOptions,
     BrokerOptions,
+    ChannelOverride,
+    ExternalOptions,
     Limits,
     LogOptions,
     MonitoringOptions,
     Options,
-    OptionsError,
+    ProcessOptions,
     Setting,
     StreamingOptions,
+    TlsOptions,
     with_settings,
 )
-from durabus.errors import StartError
 
 S = 10**9
 
@@ -29,6 +33,7 @@ def test_defaults_are_the_originals() -> None:
         max_bytes=1_024_000_000,
         max_age_ns=0,
         max_inactivity_ns=0,
+        per_channel=(),
     )
     assert options.streaming == StreamingOptions(
         cluster_id="test-cluster",
@@ -39,6 +44,9 @@ def test_defaults_are_the_originals() -> None:
         presence_grace_ns=3 * S,
         replace_durable=False,
         io_batch_size=1024,
+        discover_prefix="_STAN.discover",
+        ft_group="",
+        partitioning=False,
     )
     assert options.broker == BrokerOptions(
         host="0.0.0.0",
@@ -51,66 +59,25 @@ def test_defaults_are_the_originals() -> None:
         ping_interval_ns=120 * S,
         ping_max=2,
         write_deadline_ns=10 * S,
+        max_subscriptions=0,
+        max_subject_tokens=0,
+        with_headers=True,
+        tags=(),
     )
     assert options.log == LogOptions(with_time=True, file="")
     assert options.monitoring == MonitoringOptions(port=None)
-    options.check()
+    assert (options.auth, options.tls, options.external, options.process) == (
+        AuthOptions(),
+        TlsOptions(timeout_ns=2 * S),
+        ExternalOptions(),
+        ProcessOptions(),
+    )
+    check_options(options)
 
 
 def test_options_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Options().limits.max_channels = 1  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "error"),
-    [
-        # the original's texts
-        ("streaming.store", "BOGUS", "unsupported store type: BOGUS"),
-        ("streaming.store", "", "unsupported store type: "),
-        ("limits.max_channels", -3, "max channels limit cannot be negative (-3)"),
-        ("limits.max_subscriptions", -3, "max subscriptions limit cannot be negative (-3)"),
-        ("limits.max_messages", -5, "max messages limit cannot be negative (-5)"),
-        ("limits.max_bytes", -3, "max bytes limit cannot be negative (-3)"),
-        ("limits.max_age_ns", -3 * S, "max age limit cannot be negative (-3s)"),
-        ("limits.max_inactivity_ns", -3 * S, "max inactivity limit cannot be negative (-3s)"),
-        # ours, where it would start and then misbehave
-        ("streaming.heartbeat_interval_ns", 0, "heartbeat interval must be greater than zero (0s)"),
-        ("streaming.heartbeat_timeout_ns", -S, "heartbeat timeout must be greater than zero (-1s)"),
-        ("streaming.heartbeat_fail_count", -1, "heartbeat fail count cannot be negative (-1)"),
-        ("streaming.presence_grace_ns", -1, "presence grace cannot be negative (-1ns)"),
-        ("streaming.io_batch_size", 0, "I/O batch size must be at least 1 (0)"),
-        ("broker.port", 65536, "invalid client port 65536: use 1 to 65535, or -1 for any free port"),
-        ("broker.port", -2, "invalid client port -2: use 1 to 65535, or -1 for any free port"),
-        ("monitoring.port", 99999, "invalid monitoring port 99999: use 1 to 65535, or -1 for any free port"),
-        ("broker.server_name", "a\nb", "invalid server name 'a\nb': it has control characters or is not UTF-8"),
-        ("broker.host", "\udcff", "invalid host '\udcff': it has control characters or is not UTF-8"),
-    ],
-)
-def test_what_no_server_can_start_with(name: str, value: Setting, error: str) -> None:
-    with pytest.raises(OptionsError) as caught:
-        with_settings(Options(), {name: value}).check()
-    assert str(caught.value) == error
-    assert isinstance(caught.value, StartError)
-
-
-@pytest.mark.parametrize("store", ["FILE", "SQL"])
-def test_stores_that_are_to_come(store: str) -> None:
-    with pytest.raises(
-        OptionsError, match=f"store type {store} is not available yet: it comes with the durable stores"
-    ):
-        with_settings(Options(), {"streaming.store": store}).check()
-
-
-@pytest.mark.parametrize("cluster_id", ["test-cluster", "a.b", "\u00e9", "a*b"])
-def test_cluster_ids_that_make_subjects(cluster_id: str) -> None:
-    with_settings(Options(), {"streaming.cluster_id": cluster_id}).check()
-
-
-@pytest.mark.parametrize("cluster_id", ["", "a b", "a..b", ".b", "b.", "a.*", ">", "a\nb", "a\tb", "\udcff", "\x00"])
-def test_cluster_ids_that_make_none(cluster_id: str) -> None:
-    with pytest.raises(OptionsError, match=r"^invalid cluster ID "):
-        with_settings(Options(), {"streaming.cluster_id": cluster_id}).check()
 
 
 def test_settings_replace_only_what_they_name() -> None:
@@ -129,3 +96,75 @@ def test_a_name_that_is_none_is_found_out() -> None:
         with_settings(Options(), {"limits.nope": 1})
     with pytest.raises((TypeError, AttributeError)):
         with_settings(Options(), {"nope.max_channels": 1})
+
+
+SECRETS: dict[str, Setting] = {
+    "auth.password": "s3cret-1",
+    "auth.token": "s3cret-2",
+    "auth.users": (("bob", "s3cret-3"),),
+    "external.url": "nats://bob:s3cret-4@host:4222",
+    "external.password": "s3cret-5",
+    "external.token": "s3cret-6",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets_are_not_printed(name: str) -> None:
+    assert "s3cret" not in repr(with_settings(Options(), {name: SECRETS[name]}))
+
+
+@pytest.mark.parametrize(
+    ("auth", "accounts", "is_required"),
+    [
+        (AuthOptions(), (), False),
+        (AuthOptions(user="a", password="b"), (("a", "b"),), True),
+        (AuthOptions(user="a"), (("a", ""),), True),
+        (AuthOptions(token="t"), (), True),
+        (AuthOptions(user="a", password="b", token="t"), (), True),
+        (AuthOptions(user="a", users=(("c", "d"), ("e", "f"))), (("c", "d"), ("e", "f")), True),
+    ],
+)
+def test_who_may_connect(auth: AuthOptions, accounts: tuple[tuple[str, str], ...], is_required: bool) -> None:
+    assert (auth.accounts, auth.is_required) == (accounts, is_required)
+
+
+@pytest.mark.parametrize(
+    ("settings", "timeout_ns"),
+    [
+        ({}, 2 * S),
+        ({"tls.enabled": True}, 3 * S),
+        ({"tls.enabled": True, "tls.timeout_ns": S // 2}, S + S // 2),
+        ({"auth.timeout_ns": 5}, 5),
+    ],
+)
+def test_time_to_say_who_one_is(settings: dict[str, bool | int], timeout_ns: int) -> None:
+    assert with_settings(Options(), settings).auth_timeout_ns == timeout_ns
+
+
+def test_credentials_for_an_external_server() -> None:
+    own = ExternalOptions(user="u", password="p", token="t")
+    assert Options(external=own).external_credentials == ("u", "p", "t")
+    assert Options(external=own, auth=AuthOptions(user="v")).external_credentials == ("v", "p", "t")
+    assert Options(external=own, auth=AuthOptions(password="q", token="s")).external_credentials == ("u", "q", "s")
+
+
+def test_urls_of_an_external_server() -> None:
+    assert ExternalOptions().urls == ()
+    assert ExternalOptions(url="nats://a:1, nats://b:2").urls == ("nats://a:1", "nats://b:2")
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "port", "is_secure"),
+    [
+        (MonitoringOptions(), None, False),
+        (MonitoringOptions(port=0), 0, False),
+        (MonitoringOptions(https_port=8443), 8443, True),
+    ],
+)
+def test_the_one_port_of_monitoring(monitoring: MonitoringOptions, port: int | None, is_secure: bool) -> None:
+    assert (monitoring.listen_port, monitoring.is_secure) == (port, is_secure)
+
+
+def test_limits_of_channels_are_a_setting_like_others() -> None:
+    override = ChannelOverride(name="a", max_messages=3)
+    assert with_settings(Options(), {"limits.per_channel": (override,)}).limits == Limits(per_channel=(override,))

@@ -37,6 +37,7 @@ from durabus.streaming.log_port import Log
 from durabus.streaming.service import StreamingService
 from tests.blackbox.stan_client import FIRST, StanClient
 from tests.blackbox.wire_client import WireClient
+from tests.broker.fakes import QUIET, SECOND_NS, WITH_HEADERS, Client, FakeReceiver
 from tests.monitoring.certificates import make_certificate
 from tests.monitoring.sources import CONNECTION, INTEREST
 
@@ -404,6 +405,56 @@ async def test_https_with_the_certificate_of_the_options(tmp_path: Path) -> None
         assert it.get("/varz")[0] == 404
 
     await play(story, replace(options_with(), tls=tls, monitoring=monitoring))
+
+
+def test_round_trips_are_measured_by_pings() -> None:
+    router, clock = Router(), ManualClock()
+    client = Client(router, b"", clock)
+    session = client.session
+    clock.advance(3 * SECOND_NS)
+    client.say(b"PING\r\n")
+    assert session.round_trip_ns == 0  # who has not said CONNECT may be anything
+    client.say(QUIET + b"PING\r\n")
+    assert session.round_trip_ns == 3 * SECOND_NS
+    clock.advance(20 * SECOND_NS)
+    session.on_ping_time(clock.monotonic_ns())
+    clock.advance(5)
+    client.say(b"PONG\r\nPING\r\n")
+    assert session.round_trip_ns == 5
+    clock.advance(7)
+    client.say(b"PONG\r\n")  # that nobody asked for
+    assert session.round_trip_ns == 5
+
+
+def test_output_is_counted_without_its_control_lines() -> None:
+    router = Router()
+    client = Client(router, WITH_HEADERS)
+    client.say(b"SUB a 1\r\n")
+    router.publish_run(b"a", b"head", [b"x", b"yy", b"zz", b""])
+    router.publish(b"a", b"reply", b"12345")
+    assert (client.session.out_messages, client.session.out_payload_bytes) == (5, 4 * 4 + 5 + 5)
+    client.publish(b"a", b"abc", b"abc")
+    assert client.session.out_payload_bytes == 26 + 6
+    client.say(b"HPUB a 12 13\r\nNATS/1.0\r\n\r\nm\r\n")
+    assert client.session.out_payload_bytes == 32 + 13
+
+
+def test_the_register_counts() -> None:
+    router = Router()
+    sublist = router.sublist
+    client = Client(router)
+    client.say(b"SUB a.* 1\r\nSUB a.b 2\r\nSUB a.b q 3\r\nSUB a.b q 4\r\nUNSUB 2\r\n")
+    assert (sublist.count, sublist.inserted_count, sublist.removed_count) == (3, 4, 1)
+    client.publish(b"a.b", b"")
+    client.publish(b"a.b", b"")
+    client.publish(b"nobody", b"")
+    assert (sublist.hit_count, sublist.miss_count, sorted(sublist.fanouts())) == (1, 2, [0, 2])
+    receiver = FakeReceiver()
+    router.subscribe(b"in.>", receiver)
+    router.subscribe(b"out", receiver)
+    client.publish(b"in.a", b"", b"")
+    seen = [(one.subject, one.sid, one.delivered_count) for one in router.receivers()]
+    assert seen == [(b"in.>", b"1", 2), (b"out", b"2", 0)]
 
 
 def options_for_https(certificate: Path, key: Path) -> Options:

@@ -8,8 +8,9 @@ from durabus.stores.memory import MemoryStore
 from durabus.streaming.core import Core
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import FATAL, KIND_CLIENT, KIND_SUBSCRIPTION, REFUSED, UNKNOWN
+from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
-from tests.streaming.harness import Bus, Client, PubAck, RecordingLog, at_once, decoded, encoded
+from tests.streaming.harness import TIME_DELTA, Bus, Client, PubAck, RecordingLog, at_once, decoded, encoded
 
 WHY = "no space left on device"
 
@@ -46,6 +47,41 @@ def test_a_message_is_neither_delivered_nor_acknowledged_before_it_is_durable() 
     release(bus, store)
     assert len(acks) == 2
     assert sub.sequences == [1, 2]
+
+
+class WrittenNotSafe(DelegatingStore):
+    """Everything is written, and can be read, before it is safe."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.numbers: list[int] = []
+        self.holds = False
+
+    def on_durable(self, number: int) -> None:
+        if self.holds:
+            self.numbers.append(number)
+        else:
+            super().on_durable(number)
+
+    def report(self) -> None:
+        """It is safe now."""
+        for number in self.numbers:
+            super().on_durable(number)
+
+
+def test_what_could_be_read_is_not_delivered_before_it_is_safe() -> None:
+    store = WrittenNotSafe()
+    bus = Bus(store)
+    client = bus.connect("a")
+    sub = client.subscribe("foo")
+    store.holds = True
+    acks = client.publish("foo", b"1")
+    assert len(bus.stored("foo")) == 1
+    bus.advance(10)
+    assert (acks, sub.messages) == ([], [])
+    with bus.turn():
+        store.report()
+    assert (len(acks), sub.sequences) == (1, [1])
 
 
 def test_no_request_is_answered_before_it_is_durable() -> None:
@@ -373,6 +409,22 @@ def test_a_store_that_fails_from_the_start() -> None:
     assert client.is_connected
 
 
+def test_a_subscription_whose_start_was_being_looked_for_when_the_store_failed_is_refused() -> None:
+    bus, store = faulty()
+    client = bus.connect("a")
+    client.publish("foo", b"1")
+    store.hold_answers()
+    sub = client.subscribe("foo", start=TIME_DELTA, start_delta_ns=10**15)
+    store.fail(REFUSED, WHY)
+    client.publish("foo", b"2")
+    assert not sub.is_answered
+    with bus.turn():
+        store.stop_holding_answers()
+    assert sub.error == WHY
+    bus.recover()
+    assert bus.core.state.channels[b"foo"].cohorts == []
+
+
 def test_heartbeats_that_run_out_meanwhile_do_not_end_a_session_for_good() -> None:
     bus, store = faulty()
     client, other = bus.connect("a", hangs=True), bus.connect("b")
@@ -457,8 +509,14 @@ class ClosableBus(BusPort):
     def publish_run(self, subject: bytes, head: bytes, payloads: list[bytes]) -> bool:
         return self.inner.publish_run(subject, head, payloads) if self.opened else True
 
+    def is_congested(self, subject: bytes) -> bool:
+        return self.inner.is_congested(subject)
+
     def is_open(self) -> bool:
         return self.opened
+
+    def is_congested(self, subject: bytes) -> bool:
+        return self.inner.is_congested(subject)
 
     def has_interest(self, subject: bytes) -> bool:
         return True

@@ -6,7 +6,7 @@ import pytest
 
 from tests.streaming.simulation import World
 
-SEEDS = int(os.environ.get("DURABUS_SEEDS", "60"))
+SEEDS = int(os.environ.get("DURABUS_SEEDS", "120"))
 STEPS = 150
 TRACE_LINES = 60
 

@@ -55,6 +55,10 @@ class Bus:
         """Whether what is published now can leave; False while there is no connection to the network."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    def is_congested(self, subject: bytes) -> bool:
+        """Whether so much is on its way to a listener on the literal `subject` that more should wait a moment."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
     def has_interest(self, subject: bytes) -> bool:
         """Whether anybody listens on the literal `subject` (True where that cannot be known)."""
         raise NotImplementedError  # pragma: no cover - abstract

@@ -26,6 +26,9 @@ _COMPLAINTS_MAX: Final = 100
 _SUBJECTS_BYTES_MAX: Final = CONTROL_LINE_BYTES_MAX - SIZE_DIGITS_MAX - 3  # with the blanks between, and a sid
 
 
+_CONGESTED_BYTES: Final = 8 * 1024 * 1024
+
+
 class ExternalBus(Bus):
     """The core's bus while it is a client of another NATS server."""
 
@@ -45,6 +48,7 @@ class ExternalBus(Bus):
         self._parser = ServerParser()
         self._output: list[bytes] = []
         self._output_bytes: i64 = 0
+        self.socket_unsent_bytes: i64 = 0  # what the socket had not taken at the last flush
 
     # The bus.
 
@@ -105,6 +109,10 @@ class ExternalBus(Bus):
     def is_open(self) -> bool:
         """Whether there is a connection."""
         return self._is_open
+
+    def is_congested(self, subject: bytes) -> bool:
+        """Whether the server is behind with what we send: all subjects share one connection."""
+        return self._output_bytes + self.socket_unsent_bytes > _CONGESTED_BYTES
 
     def has_interest(self, subject: bytes) -> bool:
         """Cannot be known from here."""

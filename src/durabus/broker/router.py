@@ -99,6 +99,18 @@ class Router(Bus):
         """The network is in this process: always."""
         return True
 
+    def is_congested(self, subject: bytes) -> bool:
+        """Whether one of those who listen on `subject` has much to read already."""
+        match = self.sublist.match(subject)
+        for subscription in match.plain:
+            if isinstance(subscription, ClientSubscription) and subscription.session.is_congested():
+                return True
+        for members in match.groups:
+            for subscription in members:
+                if isinstance(subscription, ClientSubscription) and subscription.session.is_congested():
+                    return True
+        return False
+
     def has_interest(self, subject: bytes) -> bool:
         """Whether anybody listens on the literal `subject`."""
         return not self.sublist.match(subject).is_empty

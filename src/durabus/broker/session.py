@@ -113,6 +113,7 @@ class Session:
         self.subscriptions: dict[bytes, ClientSubscription] = {}
         self.ended_subscriptions: list[ClientSubscription] = []  # those that ended with the session
         self.is_dirty = False
+        self.is_writing_paused = False  # the transport says that the client does not read as fast as we write
         self.in_messages: i64 = 0
         self.in_bytes: i64 = 0
         self.out_messages: i64 = 0
@@ -301,6 +302,13 @@ class Session:
     def pending_bytes(self) -> int:
         """Output that the client has not taken yet."""
         return int(self._output_bytes) + self._link.unsent_bytes()
+
+    def is_congested(self) -> bool:
+        """Whether the client has an eighth of what it may have unsent: whoever can wait should."""
+        unsent: i64 = self._output_bytes
+        if self.is_writing_paused:
+            unsent += self._link.unsent_bytes()
+        return unsent > self._limits.pending_bytes_max // 8
 
     def flush(self) -> None:
         """Hand the gathered output to the link; called by the shell once per turn."""

@@ -168,11 +168,15 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write: it has until the write deadline to take something."""
+        if self.session is not None:
+            self.session.is_writing_paused = True
         if self._deadline is None:
             self._set_deadline()
 
     def resume_writing(self) -> None:
         """The client reads again."""
+        if self.session is not None:
+            self.session.is_writing_paused = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -313,6 +313,7 @@ class Uplink:
             transport.write(data)
             if transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
                 self._lose(connection, "nats: the server takes nothing of what is sent to it")
+        self._bus.socket_unsent_bytes = transport.get_write_buffer_size() if transport is not None else 0
         self._log_complaints()
 
     async def sync(self, timeout_s: float = 2.0) -> bool:

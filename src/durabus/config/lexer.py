@@ -144,13 +144,14 @@ class Lexer:
 
     # Keys.
 
-    def key(self) -> Key:
+    def key(self, in_map: bool = False) -> Key:
         """The next key. Only a bare one can be the word `include`."""
         if self.peek() in ("=", ":"):
             raise self.error(f"Unexpected key separator '{self.peek()}'")
-        for quote in ('"', "'"):
+        for quote, name in (('"', "double quoted"), ("'", "quoted")):
             if self.take(quote):
-                return Key(self._until(quote, "Unexpected EOF processing quoted key."))
+                error = f"Unexpected EOF processing {name} map key." if in_map else "Unexpected EOF."
+                return Key(self._until(quote, error))
         start = self.position
         self.position += 1  # the first character may be any
         self._match(BARE_KEY)

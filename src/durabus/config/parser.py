@@ -52,6 +52,8 @@ class _Context:
     open_files: list[str] = field(default_factory=list)
     """The real names of the files being read, the outermost first."""
     include_count: int = 0
+    looked_up: dict[tuple[str, bool], Value] = field(default_factory=dict)
+    """The values of environment variables, by name and whether they are secret; each is read once."""
 
 
 def read_file(name: str, context: _Context) -> Section:
@@ -102,7 +104,7 @@ class _Parser:
         self._scopes.append(section)
         while True:
             lexer.skip_spaces()
-            if lexer.skip_comment() or lexer.take("{"):
+            if lexer.skip_comment() or lexer.take("{", "}"):
                 continue
             if not lexer.peek():
                 return section
@@ -133,7 +135,7 @@ class _Parser:
         """A key with its value, or an include."""
         lexer = self._lexer
         place = lexer.place()
-        key = lexer.key()
+        key = lexer.key(in_map=not is_top)
         if key.is_include:
             self._include(section, place, secret)
             return
@@ -254,6 +256,13 @@ class _Parser:
             entry = scope.find(name)
             if entry is not None:
                 return entry.value
+        looked_up = self._context.looked_up
+        if (name, secret) not in looked_up:
+            looked_up[name, secret] = self._read_environment(name, shown, place, secret)
+        return looked_up[name, secret]
+
+    def _read_environment(self, name: str, shown: str, place: Place, secret: bool) -> Value:
+        """The value of an environment variable, which errors call `shown`."""
         text = self._context.environment.get(name)
         if text is None:
             raise ConfigError(f"variable reference for {shown} on line {place.line} can not be found", place)

@@ -46,8 +46,8 @@ CLOSED_MAX: Final = 10_000
 CLOSED_BYTES_MAX: Final = 32 * 1024 * 1024
 CLOSED_INTEREST_MAX: Final = 1000
 """Subscriptions of one closed connection that are remembered; its entry tells how many there were."""
-RECORD_BYTES: Final = 800
-INTEREST_BYTES: Final = 200
+RECORD_BYTES: Final = 1100
+INTEREST_BYTES: Final = 250
 """What a record, and a subscription in it, takes without its texts; measured, and rounded up."""
 
 PORT_DEFAULT: Final = 4222

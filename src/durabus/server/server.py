@@ -155,6 +155,7 @@ class Server:
             return
         if source.is_serving:
             self._log.info("Shutting down.")
+            self._take_no_newcomers()
         source.is_serving = False
         source.state = "SHUTDOWN"
         await self._broker.drain()
@@ -168,6 +169,12 @@ class Server:
             else:
                 self._monitoring.stop()
                 await self._monitoring_task
+
+    def _take_no_newcomers(self) -> None:
+        """A client or a subscription that began now would end at once: as at the original's end, nobody answers."""
+        subjects = self._service.core.state.subjects
+        for subject in (subjects.discover, subjects.subscribe):
+            self._router.unsubscribe(subject)
 
 
 def core_options(options: Options, instance: str) -> CoreOptions:

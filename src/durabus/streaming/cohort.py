@@ -41,6 +41,7 @@ class Member(Holder):
         self.max_in_flight: i64 = record.max_in_flight
         self.ack_wait_ns = record.ack_wait_s * 1_000_000_000
         self.is_active = False
+        self.is_congested = False  # so much is on its way to the inbox that more waits a moment
         self.is_ended = False  # closed, unsubscribed or offline: this object will never be active again
         self.inbox_seen = False  # somebody has listened on the inbox
         self.inbox_gone = False  # and nobody does now

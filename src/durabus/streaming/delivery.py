@@ -15,6 +15,7 @@ from durabus.streaming.clients import Client
 from durabus.streaming.cohort import Cohort, Member, MemberOwner
 from durabus.streaming.options import MILLISECOND_NS
 from durabus.streaming.state import State, text
+from durabus.streaming.timers import Timed
 from durabus.streaming.window import Flight
 from durabus.wire.operations import Publish
 from durabus.wire.stan_messages import decode_ack
@@ -25,6 +26,8 @@ __all__ = ["Delivery"]
 _PAGE_BYTES_MAX: Final = 1024 * 1024
 _TOGETHER_NS: Final = 15 * MILLISECOND_NS
 """Redeliveries that are due this soon go out together: docs/protocol.md §8.4."""
+_DRAIN_NS: Final = 10 * MILLISECOND_NS
+"""How long whoever has too much on its way is left alone before anybody looks again."""
 _REDELIVERED_FIELD: Final = b"\x30\x01"
 
 
@@ -72,6 +75,37 @@ class _AckReceiver(Receiver):
             self._delivery.on_acknowledged(cohort)
 
 
+class _Drain(Timed):
+    """Those who have so much on its way to them that more waits, until a moment has passed."""
+
+    def __init__(self, delivery: "Delivery", state: State) -> None:
+        super().__init__()
+        self._delivery = delivery
+        self._state = state
+        self._cohorts: list[Cohort] = []
+        self._rests: list[tuple[Member, list[int]]] = []
+
+    def wait_for(self, cohort: Cohort) -> None:
+        """Look at `cohort` again in a moment."""
+        if cohort not in self._cohorts:
+            self._cohorts.append(cohort)
+            self._set()
+
+    def go_on_with(self, member: Member, sequences: list[int]) -> None:
+        """Send `sequences` again in a moment."""
+        self._rests.append((member, sequences))
+        self._set()
+
+    def _set(self) -> None:
+        if self.deadline_ns == 0:
+            self._state.timers.set(self, self._state.now_ns + _DRAIN_NS)
+
+    def on_time(self, now_ns: int) -> None:
+        cohorts, self._cohorts = self._cohorts, []
+        rests, self._rests = self._rests, []
+        self._delivery.on_drained(cohorts, rests)
+
+
 class Delivery(MemberOwner):
     """Sends what can be sent, and nothing twice that was acknowledged."""
 
@@ -79,6 +113,7 @@ class Delivery(MemberOwner):
         """Work on `state`."""
         self._state = state
         self._page_reads: dict[int, tuple[Cohort, int]] = {}
+        self._drain = _Drain(self, state)
         self._again_reads: dict[int, tuple[Member, list[int]]] = {}
 
     # Members come and go.
@@ -205,7 +240,12 @@ class Delivery(MemberOwner):
         room: i64 = 0
         for member in cohort.members:
             left: i64 = member.max_in_flight - member.pending
-            if left > 0 and member.is_reachable():
+            if left <= 0 or not member.is_reachable():
+                continue
+            member.is_congested = self._state.bus.is_congested(member.inbox)
+            if member.is_congested:
+                self._drain.wait_for(cohort)
+            else:
                 room += left
         return room
 
@@ -335,6 +375,7 @@ class Delivery(MemberOwner):
         if channel is None:
             return
         bodies: list[bytes] = []
+        total = 0
         index = 0
         while index < len(sequences):
             first = sequences[index]
@@ -353,7 +394,16 @@ class Delivery(MemberOwner):
                 self._report_missing(channel, first)
             for offset in range(len(found)):
                 bodies.append(self._marked(cohort, first + offset, found[offset]))
+                total += len(found[offset])
             index += len(found) or 1
+            if total > _PAGE_BYTES_MAX:
+                self._publish(member, bodies)
+                bodies = []
+                total = 0
+                if self._state.bus.is_congested(member.inbox):
+                    cohort.again_reads += 1
+                    self._drain.go_on_with(member, sequences[index:])
+                    break
         if bodies:
             self._publish(member, bodies)
 
@@ -374,7 +424,6 @@ class Delivery(MemberOwner):
     def _on_again(self, member: Member, sequences: list[int], found: list[bytes]) -> None:
         """Send what has come, as far as it is still with `member`, and go on with the rest."""
         cohort = member.cohort
-        cohort.again_reads -= 1
         if member.is_reachable():
             bodies: list[bytes] = []
             for index in range(len(found)):
@@ -382,11 +431,25 @@ class Delivery(MemberOwner):
                     bodies.append(self._marked(cohort, sequences[index], found[index]))
             if bodies:
                 self._publish(member, bodies)
-            done = len(found) or 1  # what is not there any more is looked at again when it is due
-            self._send_again(member, [number for number in sequences[done:] if _holder(cohort, number) is member])
+        # What is not there any more is looked at again when it is due.
+        self._go_on(member, sequences[len(found) or 1 :])
+
+    def _go_on(self, member: Member, sequences: list[int]) -> None:
+        """Send the rest again, as far as it is still with `member`; when all is sent, new messages may follow."""
+        cohort = member.cohort
+        cohort.again_reads -= 1
+        if member.is_reachable():
+            self._send_again(member, [number for number in sequences if _holder(cohort, number) is member])
         if cohort.again_reads == 0 and cohort.on_hold:
             cohort.on_hold = False
             self._state.wake(cohort)
+
+    def on_drained(self, cohorts: list[Cohort], rests: list[tuple[Member, list[int]]]) -> None:
+        """A moment has passed: look again at those who had too much on its way."""
+        for cohort in cohorts:
+            self._state.wake(cohort)
+        for member, sequences in rests:
+            self._go_on(member, sequences)
 
     # Whom messages are with changes.
 
@@ -483,13 +546,13 @@ def _best_member(cohort: Cohort) -> Member | None:
         client = member.client
         if member.pending >= member.max_in_flight or client is None or client.failed_heartbeats:
             continue
-        if (best is None or member.pending < best.pending) and member.is_reachable():
+        if (best is None or member.pending < best.pending) and member.is_reachable() and not member.is_congested:
             best = member
             best_index = index
     if best is None:
         # Everybody stalls or fails its heartbeats: the first that may still be sent something gets it.
         for member in members:
-            if member.pending < member.max_in_flight and member.is_reachable():
+            if member.pending < member.max_in_flight and member.is_reachable() and not member.is_congested:
                 return member
         return None
     if best_index == 0:
