@@ -1,22 +1,33 @@
 """Command lines to options: what the original does with the same line, and what is refused instead of ignored."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from durabus.config.checks import check_options
-from durabus.config.command_line import Action, read_command_line
+from durabus.config.command_line import Action, Request, read_command_line
+from durabus.config.document import ConfigError
 from durabus.config.flag_table import FLAGS
 from durabus.config.flags import Flag, Kind, UsageError
 from durabus.config.options import (
+    AuthOptions,
     BrokerOptions,
+    ChannelOverride,
+    ExternalOptions,
     Limits,
     LogOptions,
     MonitoringOptions,
     Options,
     OptionsError,
+    ProcessOptions,
+    Setting,
     StreamingOptions,
+    TlsOptions,
+    with_settings,
 )
+from durabus.config.refusals import CLUSTERED, ROUTES
 from durabus.config.units import format_duration
 
 S = 10**9
@@ -46,7 +57,10 @@ def test_the_arguments_of_a_common_deployment() -> None:
 def test_every_flag_that_is_there() -> None:
     line = (
         "-cid c -st memory -replace_durable -io_batch_size 5 -mc 1 -msu 2 -mm 3 -mb 4KB -ma 5s -mi 6s -hbi 7s -hbt 8s "
-        "-hbf 9 -presence_grace 10s -p 1111 -a 127.0.0.1 -m 2222 -n me -SD -SV -D -V -max_traced_msg_len 64 -T=false -l f"
+        "-hbf 9 -presence_grace 10s -p 1111 -a 127.0.0.1 -m 2222 -n me -SD -SV -D -V -max_traced_msg_len 64 -T=false -l f "
+        "-user u -pass p -auth t -tlscert tc -tlskey tk -tlscacert ta -tlsverify -secure -tls_client_cert cc "
+        "-tls_client_key ck -tls_client_cacert ca -log_size_limit 99 -s -r udp://h:514 -syslog_name sn -P pf "
+        "-ports_file_dir pd"
     )
     assert options(line) == Options(
         streaming=StreamingOptions(
@@ -75,9 +89,19 @@ def test_every_flag_that_is_there() -> None:
             max_traced_message_bytes=64,
             with_time=False,
             file="f",
+            file_bytes_max=99,
+            syslog=True,
+            remote_syslog="udp://h:514",
+            syslog_name="sn",
         ),
         monitoring=MonitoringOptions(port=2222),
+        auth=AuthOptions(user="u", password="p", token="t"),
+        tls=TlsOptions(enabled=True, certificate_file="tc", key_file="tk", authority_file="ta", verify=True),
+        external=ExternalOptions(secure=True, certificate_file="cc", key_file="ck", authority_file="ca"),
+        process=ProcessOptions(pid_file="pf", ports_folder="pd"),
     )
+    assert options("-ns nats://h:1").external.url == "nats://h:1"
+    assert options("-ms -1 -tlscert c -tlskey k").monitoring == MonitoringOptions(https_port=0)
 
 
 @pytest.mark.parametrize(("line", "port"), [("-p 0", 4222), ("-p -1", 0), ("-p 5", 5), ("-port=0x10", 16)])
@@ -207,6 +231,203 @@ ARGUMENTS = st.one_of(
 def test_any_line_is_followed_or_refused(arguments: list[str]) -> None:
     try:
         request = read_command_line(arguments)
-    except (UsageError, OptionsError):
+    except (UsageError, ConfigError, OptionsError):
         return
     check_options(request.options)
+
+
+# TLS by flags.
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("-tls", "TLS Server certificate must be present and valid"),
+        ("-tlsverify", "TLS Server certificate must be present and valid"),
+        ("-tlsverify=false", "TLS Server certificate must be present and valid"),
+        ("-tlscacert a", "TLS Server certificate must be present and valid"),
+        ("-tls -tlscert a", "TLS Server private key must be present and valid"),
+    ],
+)
+def test_tls_needs_a_certificate(line: str, error: str) -> None:
+    with pytest.raises(OptionsError) as caught:
+        options(line)
+    assert str(caught.value) == error
+
+
+@pytest.mark.parametrize("line", ["-tls=false -tlscert a", "-tlsverify -tls=false", "-tls -tls=false"])
+def test_tls_can_be_turned_off(line: str) -> None:
+    assert not options(line).tls.enabled
+
+
+def test_certificates_for_another_server_ask_for_none_of_our_own() -> None:
+    """In the original `-tls_client_cacert` demands a server certificate, because its name begins with tls."""
+    line = "-ns nats://h:1 -tls_client_cacert ca -tls_client_cert c -tls_client_key k"
+    assert options(line).tls == TlsOptions()
+
+
+# Files.
+
+
+def file(folder: Path, text: str, name: str = "bus.conf") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def request(*arguments: str, environment: dict[str, str] | None = None) -> Request:
+    return read_command_line(arguments, environment or {})
+
+
+FILE = """
+port: 4333
+debug: true
+http: 8333
+ping_interval: "5s"
+authorization { user: filed, password: filed }
+streaming {
+    id: filed
+    hbi: 6s
+    store_limits { mm: 7, channels { "a.>" { mm: 8 } } }
+}
+"""
+FILED: dict[str, Setting] = {
+    "broker.port": 4333,
+    "log.broker_debug": True,
+    "monitoring.port": 8333,
+    "broker.ping_interval_ns": 5 * S,
+    "auth.user": "filed",
+    "auth.password": "filed",
+    "streaming.cluster_id": "filed",
+    "streaming.heartbeat_interval_ns": 6 * S,
+    "limits.max_messages": 7,
+    "limits.per_channel": (ChannelOverride(name="a.>", max_messages=8),),
+}
+
+
+@pytest.mark.parametrize("flag", ["-c", "--config", "-sc", "-stan_config"])
+def test_a_file_comes_before_what_is_built_in(tmp_path: Path, flag: str) -> None:
+    name = file(tmp_path, FILE)
+    assert request(flag, name).options == with_settings(Options(), {**FILED, "process.config_file": name})
+
+
+def test_the_command_line_comes_before_a_file_wherever_it_stands(tmp_path: Path) -> None:
+    name = file(tmp_path, FILE)
+    flags = "-p 1 -D=false -m 2 -user given -cid given -hbi 3s -mm 4".split()
+    expected = with_settings(
+        Options(),
+        {
+            **FILED,
+            "process.config_file": name,
+            "broker.port": 1,
+            "log.broker_debug": False,
+            "monitoring.port": 2,
+            "auth.user": "given",
+            "streaming.cluster_id": "given",
+            "streaming.heartbeat_interval_ns": 3 * S,
+            "limits.max_messages": 4,
+        },
+    )
+    assert request(*flags, "-c", name).options == request("-sc", name, *flags).options == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "value"),
+    [
+        ("-p 0", "broker.port", 4222),
+        ("-m 0", "monitoring.port", None),
+        ("-mm 0", "limits.max_messages", 0),
+        ("-DV=false", "log.broker_debug", False),
+        ("-user=", "auth.user", ""),
+    ],
+)
+def test_a_flag_that_gives_the_default_counts_as_well(tmp_path: Path, line: str, option: str, value: Setting) -> None:
+    name = file(tmp_path, FILE.replace("password: filed", ""))
+    section, _, field = option.partition(".")
+    assert getattr(getattr(request("-c", name, *line.split()).options, section), field) == value
+
+
+def test_two_files(tmp_path: Path) -> None:
+    one = file(tmp_path, FILE)
+    other = file(tmp_path, "id: other\nport: 5", "other.conf")
+    found = request("-c", one, "-sc", other).options
+    assert (found.broker.port, found.streaming.cluster_id, found.process.config_file) == (4333, "other", one)
+    assert found.limits == Limits()
+
+
+def test_the_environment_is_for_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = file(tmp_path, "port: $PORT_OF_THE_BUS")
+    assert request("-c", name, environment={"PORT_OF_THE_BUS": "5"}).options.broker.port == 5
+    monkeypatch.setenv("PORT_OF_THE_BUS", "6")
+    assert read_command_line(["-c", name]).options.broker.port == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "error"),
+    [
+        ("streaming { store: file, dir: x }", "", OptionsError("store type FILE is not available yet")),
+        ("streaming { dir: x }", "-clustered", UsageError(f"flag -clustered is not available: {CLUSTERED}")),
+        ("cluster {}\nstreaming {}", "-mm -5", ConfigError(f"bus.conf:1:1: cluster is not available: {ROUTES}")),
+        ("port: 99999", "", OptionsError("invalid client port 99999")),
+        ("port: x\ncluster {}", "", ConfigError('bus.conf:1:1: parameter "port" value is expected')),
+        ("streaming { store_limits { mm: -5 } }", "", OptionsError("max messages limit cannot be negative (-5)")),
+        (
+            "streaming { limits { mc: 1, channels { a {}, b {} } } }",
+            "",
+            OptionsError("too many channels defined (2). "),
+        ),
+        ("streaming { ft_group: g }", "", OptionsError("ft: only FILE or SQL stores supported in FT mode")),
+        ("streaming { ns: '127.0.0.1:24999' }", "", OptionsError("malformed url: 127.0.0.1:24999")),
+        ("", "-nosuch", UsageError("flag provided but not defined: -nosuch")),
+    ],
+)
+def test_which_mistake_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: str, error: Exception
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file(tmp_path, text)
+    with pytest.raises(type(error)) as caught:
+        request("-c", "bus.conf", *line.split())
+    assert str(caught.value).startswith(str(error))
+
+
+def test_the_command_line_can_mend_a_file(tmp_path: Path) -> None:
+    name = file(tmp_path, "port: 99999\nstreaming { store: file, store_limits { mm: -5 } }")
+    assert request("-c", name, "-p", "1", "-st", "memory", "-mm", "5").options.limits.max_messages == 5
+
+
+def test_warnings_are_handed_on(tmp_path: Path) -> None:
+    (warning,) = request("-c", file(tmp_path, "ping_interval: 5")).warnings
+    assert warning.endswith("ping_interval should be converted to a duration")
+
+
+# What is no server.
+
+
+@pytest.mark.parametrize("flag", ["-c", "-sc"])
+def test_a_check_reads_the_files_and_all_flags(tmp_path: Path, flag: str) -> None:
+    name = file(tmp_path, FILE)
+    assert request("-t", flag, name).action is Action.CHECK
+    with pytest.raises(OptionsError):
+        request("-t", flag, name, "-mm", "-5")
+    with pytest.raises(ConfigError):
+        request("-t", flag, file(tmp_path, "port: x"))
+
+
+def test_a_check_needs_a_file() -> None:
+    with pytest.raises(UsageError) as caught:
+        request("-t")
+    assert str(caught.value) == "must specify [-c, --config] option to check configuration file syntax"
+    assert request("-t=false").action is Action.SERVE
+
+
+@pytest.mark.parametrize("flag", ["-sl", "--signal"])
+def test_a_signal_comes_before_the_files(flag: str) -> None:
+    found = request(flag, "reload=5", "-c", "nope.conf", "-clustered")
+    assert (found.action, found.signal) == (Action.SIGNAL, "reload=5")
+    assert request("-sl", "").action is Action.SERVE
+    assert request("-sl", "stop", "version").action is Action.VERSION
+
+
+def test_help_about_tls() -> None:
+    assert request("-help_tls", "-clustered").action is Action.TLS_HELP

@@ -17,7 +17,8 @@ from durabus.config.options import Options, Setting, with_settings
 from durabus.errors import StartError
 from durabus.logs import LogOutput
 from durabus.server import server as server_module
-from durabus.server.server import Server, broker_settings, core_options
+from durabus.server.network import broker_settings
+from durabus.server.server import Server, core_options
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import FATAL, UNKNOWN

@@ -18,8 +18,7 @@ The messages are written and read by the protobuf library, never by the codec un
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from durabus.broker.bus import Bus as BusPort
 from durabus.broker.router import Router
@@ -30,7 +29,27 @@ from durabus.streaming.core import Core
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import Recovered, Store
-from tests.wire import stan_oracle
+from tests.streaming.messages import Delivered, PubAck, as_delivered, decoded, encoded, frames
+
+__all__ = [
+    "FIRST",
+    "LAST_RECEIVED",
+    "NEW_ONLY",
+    "SECOND_NS",
+    "SEQUENCE",
+    "TIME_DELTA",
+    "Bus",
+    "Client",
+    "Delivered",
+    "FakeLink",
+    "PubAck",
+    "RecordingLog",
+    "Sub",
+    "as_delivered",
+    "at_once",
+    "decoded",
+    "encoded",
+]
 
 T = TypeVar("T")
 
@@ -49,44 +68,6 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
         return cast("T", stop.value)
     coroutine.close()
     raise AssertionError("this coroutine waits for something")
-
-
-def encoded(message: str, **values: object) -> bytes:
-    """The bytes of a STAN message; texts may be str."""
-    return stan_oracle.encode(message, {name: as_bytes(value) for name, value in values.items()})
-
-
-def decoded(message: str, data: bytes) -> dict[str, Any]:
-    """The fields of a STAN message, texts as bytes."""
-    values = stan_oracle.decode(message, data)
-    assert values is not None, f"no {message}: {data!r}"
-    return values
-
-
-def as_bytes(value: object) -> object:
-    """A str as its bytes, anything else as it is."""
-    return value.encode() if isinstance(value, str) else value
-
-
-class PubAck(NamedTuple):
-    """What a publisher is told."""
-
-    guid: str
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A message as it arrived, at virtual second `at_s`."""
-
-    sequence: int
-    data: bytes
-    redelivered: bool
-    count: int
-    timestamp_ns: int
-    at_s: float
-    channel: bytes
-    reply: bytes
 
 
 class RecordingLog(Log):
@@ -284,25 +265,9 @@ class Bus:
             found += self.as_messages(bodies)
             at += len(bodies)
 
-
     def as_messages(self, bodies: list[bytes]) -> list[Delivered]:
         """Stored bodies as messages."""
         return [as_delivered(body, self.now_s) for body in bodies]
-
-
-def as_delivered(body: bytes, at_s: float) -> Delivered:
-    """A MsgProto that arrived at `at_s`."""
-    values = decoded("MsgProto", body)
-    return Delivered(
-        values["sequence"],
-        values["data"],
-        values["redelivered"],
-        values["redelivery_count"],
-        values["timestamp_ns"],
-        at_s,
-        values["subject"],
-        values["reply"],
-    )
 
 
 class Client:
@@ -610,23 +575,3 @@ class Sub:
         if self in self.client.subscriptions:
             self.client.subscriptions.remove(self)
             self.client.stop_listening(self.inbox)
-
-
-def frames(data: bytes, errors: list[bytes], on_ping: Callable[[], None]) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Subject, reply and payload of every message that a server sent, header blocks cut off."""
-    position = 0
-    while position < len(data):
-        end = data.index(b"\r\n", position)
-        verb, *arguments = data[position:end].split()
-        position = end + 2
-        if verb == b"PING":
-            on_ping()
-        elif verb == b"-ERR":
-            errors.append(data[position:end])
-        elif verb in (b"MSG", b"HMSG"):
-            size = int(arguments[-1])
-            header_bytes = int(arguments[-2]) if verb == b"HMSG" else 0
-            has_reply = len(arguments) == (5 if verb == b"HMSG" else 4)
-            payload = data[position + header_bytes : position + size]
-            position += size + 2
-            yield arguments[0], arguments[2] if has_reply else b"", payload

@@ -494,9 +494,7 @@ class World:
             if not watched.sub.ack_inbox:
                 sub = watched.sub
                 self.note(f"{sub.inbox} is given up")
-                request = encoded(
-                    "UnsubscribeRequest", client_id=sub.client.name, subject=sub.channel, inbox=sub.inbox
-                )
+                request = encoded("UnsubscribeRequest", client_id=sub.client.name, subject=sub.channel, inbox=sub.inbox)
                 sub.client.send("_STAN.subclose.test-cluster", request)
 
     def resume_durables(self) -> None:

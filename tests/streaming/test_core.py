@@ -515,9 +515,6 @@ class ClosableBus(BusPort):
     def is_open(self) -> bool:
         return self.opened
 
-    def is_congested(self, subject: bytes) -> bool:
-        return self.inner.is_congested(subject)
-
     def has_interest(self, subject: bytes) -> bool:
         return True
 

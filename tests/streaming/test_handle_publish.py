@@ -7,6 +7,7 @@ import pytest
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import REFUSED
+from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.streaming.harness import Bus, Client, PubAck, as_delivered, decoded, encoded
 from tests.wire.wire_format import blob, integer
@@ -286,16 +287,10 @@ def test_timestamps_do_not_go_back_over_a_restart(bus: Bus, client: Client) -> N
 # Size.
 
 
-class SmallStore(MemoryStore):
-    """Takes no request larger than 100 bytes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.message_bytes_max = 100
-
-
 def test_a_message_that_the_store_cannot_take() -> None:
-    bus = Bus(SmallStore())
+    store = DelegatingStore(MemoryStore())
+    store.message_bytes_max = 100
+    bus = Bus(store)
     client = bus.connect("a")
     fits = 100 - len(client.publish_message("foo", b"", guid="g")) - 2
     assert client.publish("foo", b"x" * fits, b"y" * (fits + 1), b"z", guid="g") == [

@@ -15,6 +15,7 @@ from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.service import StreamingService, new_instance
 from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN, Batch, Lease, Recovered, Store
+from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.broker.fakes import Client as Connection
 from tests.streaming.harness import RecordingLog, decoded, encoded
@@ -243,7 +244,7 @@ async def test_another_clusters_store_is_refused() -> None:
         await second.service.recover()
 
 
-class DamagedStore(MemoryStore):
+class DamagedStore(DelegatingStore):
     """Recovers, with something to say about it."""
 
     async def recover(self, lease: Lease | None) -> Recovered:
@@ -254,7 +255,7 @@ class DamagedStore(MemoryStore):
 
 @virtual
 async def test_damage_is_logged() -> None:
-    house = House(DamagedStore())
+    house = House(DamagedStore(MemoryStore()))
     await house.service.recover()
     assert house.log.texts("error") == ["two messages of channel 3 are unreadable"]
     await house.service.stop()

@@ -41,6 +41,9 @@ class SessionLimits:
         self.ping_interval_ns = ping_interval_ns
         self.pings_out_max = pings_out_max
         self.gate: Gate | None = None  # who may connect; None: everybody
+        self.subscriptions_max = 0  # of one connection; 0: no limit
+        self.subject_tokens_max = 0  # of a subject to subscribe to; 0: no limit
+        self.with_headers = True
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -207,7 +210,7 @@ class Session:
         self.verbose = document.verbose
         self.pedantic = document.pedantic
         self.echo = document.echo
-        self.headers = document.headers
+        self.headers = document.headers and self._limits.with_headers
         self.no_responders = document.no_responders
         self._is_introduced = True
         self._confirm()
@@ -215,6 +218,13 @@ class Session:
     def _subscribe(self, subscribe: Subscribe) -> None:
         if not is_subject(subscribe.subject):
             self.send(framing.error_line("Invalid Subject"))
+            return
+        limits = self._limits
+        if limits.subject_tokens_max and subscribe.subject.count(b".") >= limits.subject_tokens_max:
+            self.send(framing.error_line("subject has exceeded number of tokens limit"))
+            return
+        if limits.subscriptions_max and len(self.subscriptions) >= limits.subscriptions_max:
+            self.send(framing.error_line("maximum subscriptions exceeded"))
             return
         if subscribe.sid not in self.subscriptions:
             subscription = ClientSubscription(self, subscribe.subject, subscribe.queue, subscribe.sid)

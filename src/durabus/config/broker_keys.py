@@ -93,13 +93,13 @@ def seconds(name: str, option: str, built_in: int) -> Key:
     """A duration; a number is taken as seconds, as of old."""
 
     def read(entry: Entry, draft: Draft) -> None:
-        if isinstance(entry.value, str):
-            value = duration_of(entry)
-        else:
-            value = number_of(entry) * NS_PER_UNIT["s"]
+        if isinstance(entry.value, int) and not isinstance(entry.value, bool):
+            value = entry.value * NS_PER_UNIT["s"]
             draft.warnings.append(
                 f"{entry.place}: invalid use of field {quote(entry.key)}: {entry.key} should be converted to a duration"
             )
+        else:
+            value = duration_of(entry)
         draft.settings[option] = value or built_in
 
     return special(name, DURATION, read)

@@ -8,7 +8,6 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, cast
 
 from durabus.broker.broker import Broker
@@ -18,6 +17,7 @@ from durabus.broker.transport import Connection
 from durabus.clock import Clock
 from durabus.config.limits import ChannelLimitRules, ResolvedLimits
 from durabus.config.options import Options, TlsOptions
+from durabus.errors import StartError
 from durabus.monitoring.port import MonitoringError, MonitoringPort
 from durabus.monitoring.state import (
     BrokerState,
@@ -35,6 +35,7 @@ from durabus.monitoring.state import (
     SubscriptionState,
 )
 from durabus.monitoring.steps import Pace, Steps
+from durabus.server.tls import server_tls
 from durabus.streaming.channel import Channel
 from durabus.streaming.cohort import Cohort, Member
 from durabus.streaming.service import StreamingService
@@ -385,25 +386,17 @@ def make_port(options: Options, source: MonitoringSource, report_error: Callable
         monitoring.listen_port,
         source,
         report_error,
-        tls=server_tls(options.tls) if monitoring.is_secure else None,
+        tls=monitoring_tls(options.tls) if monitoring.is_secure else None,
         base_path=monitoring.base_path,
     )
 
 
-def server_tls(options: TlsOptions) -> ssl.SSLContext:
+def monitoring_tls(options: TlsOptions) -> ssl.SSLContext:
     """TLS with the broker's certificate; nobody is asked for one of his own here, as in the original."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    for file in (options.certificate_file, options.key_file):
-        try:
-            Path(file).open("rb").close()
-        except OSError as error:
-            raise MonitoringError(f"{CERTIFICATE_ERROR}: open {file}: {str(error.strerror).lower()}") from None
     try:
-        context.load_cert_chain(options.certificate_file, options.key_file)
-    except ssl.SSLError as error:
-        raise MonitoringError(f"{CERTIFICATE_ERROR}: {error.reason or error}") from None
-    return context
+        return server_tls(options, asks_client=False)
+    except StartError as error:
+        raise MonitoringError(f"{CERTIFICATE_ERROR}: {error}") from None
 
 
 def limits_state(limits: ResolvedLimits) -> LimitsState:

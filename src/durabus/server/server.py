@@ -10,21 +10,18 @@ import sys
 from typing import Final
 
 from durabus import logs
-from durabus.broker.broker import Broker, BrokerSettings
-from durabus.broker.router import Router
-from durabus.broker.session import SessionLimits
 from durabus.clock import Clock
-from durabus.config.addresses import describe_listen_error
+from durabus.config.limits import ChannelLimitRules, ResolvedLimits
 from durabus.config.options import Options
 from durabus.errors import StartError
 from durabus.monitoring.port import MonitoringPort
+from durabus.server.duplicate_probe import refuse_duplicate
 from durabus.server.monitoring_source import MonitoringSource, make_port
+from durabus.server.network import make_network
 from durabus.stores.names import make_store
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import ChannelLimits, CoreOptions
 from durabus.streaming.service import StreamingService, new_instance
-from durabus.version import NATS_VERSION, python_name
-from durabus.wire.documents import InfoDocument, encode_info
 
 __all__ = ["Server"]
 
@@ -57,23 +54,24 @@ class Server:
 
     def __init__(self, options: Options, output: logs.LogOutput, clock: Clock) -> None:
         """Put the parts together; nothing is opened yet."""
+        if options.streaming.partitioning:
+            raise StartError("partitioning is not available yet: start one server for all channels")
         self.options = options
         self.server_id = new_instance()
         self._log = output.streaming
         self._broker_log = output.broker
         self._clock = clock
         self._store = make_store(options.streaming.store)
-        self._router = Router()
-        self._broker = Broker(broker_settings(options, self.server_id), self._router, clock)
+        self._network = make_network(options, self.server_id, output, clock, self._on_network_change)
         self._service = StreamingService(
             core_options(options, self.server_id),
-            self._router,
+            self._network.bus,
             self._store,
             _StreamingLog(output.streaming),
             clock,
-            self._router.flush,
+            self._network.flush,
         )
-        self._source = MonitoringSource(options, self.server_id, clock, self._service, self._broker)
+        self._source = MonitoringSource(options, self.server_id, clock, self._service, self._network.broker)
         self._monitoring: MonitoringPort | None = None
         self._monitoring_task: asyncio.Task[None] | None = None
         self._freezing: asyncio.Task[None] | None = None
@@ -86,28 +84,25 @@ class Server:
     @property
     def port(self) -> int:
         """The port that clients connect to."""
-        return self._broker.settings.port
+        return self._network.port
 
     async def start(self) -> None:
         """Open the ports, recover, serve. Raises StartError; what was opened is closed again by `stop`."""
         options = self.options
         log = self._log
         log.info(*logs.starting_lines(options.streaming.cluster_id, self.server_id))
-        self._broker_log.info(*logs.broker_lines(self._broker.settings.info.server_name, self.server_id))
-        self._broker.on_notice = self._broker_log.info
-        if self._broker_log.debug_enabled:
-            self._broker.on_debug = self._broker_log.debug
         self._monitoring = make_port(options, self._source, log.error)
         if self._monitoring is not None:
             self._monitoring.open()
             self._source.set_port(self._monitoring.port)
-        await self._open_port()
-        self._broker_log.info(logs.BROKER_READY_LINE)
+        await self._network.start(self._service.begin, self._service.end_turn)
         log.info(logs.RECOVERING_LINE)
         await self._service.recover()
         log.info(logs.recovery_line(len(self._service.core.state.channels)))
         log.info(*logs.store_lines(self._store.name, options.limits))
         log.warning(logs.acknowledgement_line(self._store.name))
+        if self.options.external.url:
+            await self._refuse_duplicate()
         self._service.listen()
         if self._monitoring is not None:
             line = logs.monitor_line(options.monitoring.host or options.broker.host, self._monitoring.port)
@@ -120,15 +115,15 @@ class Server:
         if self._monitoring_task is not None:
             self._freezing = asyncio.get_running_loop().create_task(self._freeze_with_monitoring())
 
-    async def _open_port(self) -> None:
-        """Listen for clients; raises StartError."""
-        broker = self.options.broker
-        try:
-            await self._broker.start(self._service.begin, self._service.end_turn)
-        except OSError as error:
-            reason = describe_listen_error(broker.host, broker.port, error)
-            raise StartError(f"{reason} (choose another port with -p, or stop what listens there)") from None
-        self._broker_log.info(logs.listening_line(broker.host, self.port))
+    async def _refuse_duplicate(self) -> None:
+        """Two servers of one cluster on one network would each store a part: raises StartError for the second."""
+        inbox = b"_INBOX." + self.server_id.encode()
+        await refuse_duplicate(self._network.bus, self.options.streaming.cluster_id, inbox, self._network.flush)
+
+    def _on_network_change(self, is_connected: bool) -> None:
+        """The external network was lost, or is there again: then whatever became due goes out."""
+        if is_connected:
+            self._service.core.reopen()
 
     def _freeze(self) -> None:
         """What is there now stays: the collector need not look at it again, nor ever walk the stored log for long."""
@@ -158,9 +153,9 @@ class Server:
             self._take_no_newcomers()
         source.is_serving = False
         source.state = "SHUTDOWN"
-        await self._broker.drain()
+        await self._network.drain()
         await self._service.stop()
-        await self._broker.stop()
+        await self._network.stop()
         if self._freezing is not None:
             self._freezing.cancel()
         if self._monitoring is not None:
@@ -174,7 +169,7 @@ class Server:
         """A client or a subscription that began now would end at once: as at the original's end, nobody answers."""
         subjects = self._service.core.state.subjects
         for subject in (subjects.discover, subjects.subscribe):
-            self._router.unsubscribe(subject)
+            self._network.bus.unsubscribe(subject)
 
 
 def core_options(options: Options, instance: str) -> CoreOptions:
@@ -183,13 +178,10 @@ def core_options(options: Options, instance: str) -> CoreOptions:
     limits = options.limits
     core = CoreOptions(streaming.cluster_id, instance)
     core.channels_max = limits.max_channels
-    core.channel_limits = ChannelLimits(
-        limits.max_messages,
-        limits.max_bytes,
-        limits.max_age_ns,
-        limits.max_subscriptions,
-        limits.max_inactivity_ns,
-    )
+    rules = ChannelLimitRules(limits)
+    core.channel_limits = channel_limits(rules.common)
+    core.channel_rules = [(pattern.encode(), channel_limits(resolved)) for pattern, resolved in rules.rules]
+    core.discover_prefix = streaming.discover_prefix.encode()
     core.heartbeat_interval_ns = streaming.heartbeat_interval_ns
     core.heartbeat_timeout_ns = streaming.heartbeat_timeout_ns
     core.heartbeat_failures_max = streaming.heartbeat_fail_count
@@ -199,32 +191,12 @@ def core_options(options: Options, instance: str) -> CoreOptions:
     return core
 
 
-def broker_settings(options: Options, server_id: str) -> BrokerSettings:
-    """The broker's settings out of the server's options."""
-    broker = options.broker
-    info = InfoDocument(
-        server_id=server_id,
-        server_name=broker.server_name or server_id,
-        version=NATS_VERSION,
-        proto=1,
-        go=python_name(),
-        host=broker.host,
-        port=broker.port,
-        headers=True,
-        max_payload=broker.max_payload_bytes,
+def channel_limits(limits: ResolvedLimits) -> ChannelLimits:
+    """The core's limits of a channel out of the resolved ones."""
+    return ChannelLimits(
+        limits.max_messages,
+        limits.max_bytes,
+        limits.max_age_ns,
+        limits.max_subscriptions,
+        limits.max_inactivity_ns,
     )
-    try:
-        encode_info(info)  # each client is told; whether it can be told is known now
-    except ValueError as error:
-        raise StartError(f"the server's name cannot be told to clients: {error}") from None
-    limits = SessionLimits(
-        broker.max_control_line_bytes,
-        broker.max_payload_bytes,
-        broker.max_pending_bytes,
-        broker.ping_interval_ns,
-        broker.ping_max,
-    )
-    settings = BrokerSettings(broker.host, broker.port, info, limits)
-    settings.connections_max = broker.max_connections
-    settings.write_deadline_s = broker.write_deadline_ns / 1e9
-    return settings

@@ -36,6 +36,8 @@ class CoreOptions:
         self.instance = instance.encode()
         self.channels_max = 100
         self.channel_limits = ChannelLimits()
+        self.channel_rules: list[tuple[bytes, ChannelLimits]] = []  # from wide to narrow: the last that matches counts
+        self.discover_prefix = b"_STAN.discover"
         self.heartbeat_interval_ns = 30 * SECOND_NS
         self.heartbeat_timeout_ns = 10 * SECOND_NS
         self.heartbeat_failures_max = 10

@@ -20,6 +20,7 @@ from durabus.streaming.options import ChannelLimits, CoreOptions
 from durabus.streaming.records import encode_channel_name
 from durabus.streaming.store_port import KIND_CHANNEL, Batch, Store
 from durabus.streaming.timers import Timers
+from durabus.wire.subjects import matches
 
 __all__ = ["BatchCloser", "ChannelRefusedError", "Pending", "State", "Statistics", "Subjects"]
 
@@ -54,9 +55,9 @@ class Statistics:
 class Subjects:
     """The subjects that a server of one cluster ID listens on: docs/protocol.md §3.2."""
 
-    def __init__(self, cluster_id: bytes) -> None:
+    def __init__(self, cluster_id: bytes, discover_prefix: bytes = b"_STAN.discover") -> None:
         """Build them all."""
-        self.discover = b"_STAN.discover." + cluster_id
+        self.discover = discover_prefix + b"." + cluster_id
         self.pings = self.discover + b".pings"
         self.publish_prefix = b"_STAN.pub." + cluster_id
         self.subscribe = b"_STAN.sub." + cluster_id
@@ -85,7 +86,7 @@ class State:
         self.bus = bus
         self.store = store
         self.log = log
-        self.subjects = Subjects(options.cluster_id)
+        self.subjects = Subjects(options.cluster_id, options.discover_prefix)
         self.now_ns = 0
         self.wall_ns = 0
         self.timers = Timers()
@@ -213,7 +214,10 @@ class State:
         self._folded_names.pop(channel.name.lower(), None)
 
     def limits_for(self, name: bytes) -> ChannelLimits:
-        """The limits of the channel `name`."""
+        """The limits of the channel `name`: those of the narrowest rule that matches it."""
+        for pattern, limits in reversed(self.options.channel_rules):
+            if matches(pattern, name):
+                return limits
         return self.options.channel_limits
 
 
