@@ -2,7 +2,8 @@
 
 import pytest
 
-from durabus.cli.help import COMMANDS, serve_help
+from durabus.cli.help import COMMANDS, serve_help, tls_help
+from durabus.config.ciphers import CIPHERS
 from durabus.config.flag_table import FLAGS, GROUPS
 from durabus.config.flags import Flag
 
@@ -57,3 +58,9 @@ def test_refused_flags_are_named(shown: str) -> None:
 def test_the_help_prints_in_any_locale(shown: str) -> None:
     assert shown.isascii()
     assert COMMANDS.isascii()
+
+
+def test_help_about_tls_names_every_cipher_suite() -> None:
+    lines = tls_help().splitlines()
+    assert [line.strip() for line in lines[-len(CIPHERS) :]] == [*CIPHERS]
+    assert tls_help().isascii()

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from durabus import version
 from durabus.cli.main import main, main_alias
+from durabus.cli.send_signal import SignalError
+from durabus.config.document import ConfigError
 from durabus.config.options import Options
-from durabus.config.refusals import CLUSTERED
+from durabus.config.refusals import CLUSTERED, ROUTES
 from durabus.errors import DurabusError, StartError
 
 FATAL = r"\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[FTL\] STREAM: "
@@ -273,3 +276,107 @@ def test_without_standard_output_and_error() -> None:
         "from durabus.cli.main import main_alias; os._exit(10 * main_alias(['-v']) + main_alias(['-nosuch']))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 1
+
+
+# Configuration files and what goes with them.
+
+
+def test_a_mistake_in_a_file_is_one_line_without_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bus.conf"
+    path.write_text("\nport: x")
+    assert main_alias(["-c", str(path)]) == 1
+    assert capsys.readouterr() == (
+        "",
+        f'{path}:2:1: parameter "port" value is expected to be int64, got string\n',
+    )
+
+
+def test_a_key_that_is_refused_says_what_to_do_instead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bus.conf"
+    path.write_text("leafnodes { port: 7422 }")
+    assert main(["serve", "-c", str(path)]) == 1
+    assert capsys.readouterr().err == f"{path}:1:1: leafnodes is not available: {ROUTES}\n"
+
+
+def test_a_warning_does_not_stop_the_server(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bus.conf"
+    path.write_text("ping_interval: 5")
+    serve(lambda options, read_again: 0)
+    assert main_alias(["-c", str(path)]) == 0
+    assert capsys.readouterr().err == (
+        f'{path}:1:1: invalid use of field "ping_interval": ping_interval should be converted to a duration\n'
+    )
+
+
+def test_the_server_can_read_its_configuration_again(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "bus.conf"
+    path.write_text("port: 1")
+    seen: list[int] = []
+
+    def run(options: Options, read_again: Read) -> int:
+        seen.append(options.broker.port)
+        path.write_text("port: 2")
+        seen.append(read_again().broker.port)
+        path.write_text("port: x")
+        with pytest.raises(ConfigError):
+            read_again()
+        return 0
+
+    serve(run)
+    assert main_alias(["-c", str(path), "-cid", "x"]) == 0
+    assert seen == [1, 2]
+
+
+def test_a_check_ends_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bus.conf"
+    path.write_text("port: 4333")
+    assert main_alias(["-t", "-c", str(path)]) == 0
+    assert capsys.readouterr() == ("", f"nats-streaming-server: configuration file {path} is valid\n")
+    path.write_text("port: 99999")
+    assert main_alias(["-t", "-c", str(path)]) == 1
+    assert "invalid client port 99999" in capsys.readouterr().err
+
+
+def test_help_about_tls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_alias(["--help_tls"]) == 0
+    shown = capsys.readouterr().out
+    assert "-tlscert server.pem" in shown
+    assert "    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n" in shown
+    assert shown.isascii()
+
+
+def test_a_signal_is_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: sent.append((pid, number)))
+    assert main_alias(["-sl", "reload=4711"]) == 0
+    assert main(["serve", "--signal=quit=4712"]) == 0
+    assert sent == [(4711, 1), (4712, 2)]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_signal_that_cannot_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_alias(["-sl", "nope=4711"]) == 1
+    assert capsys.readouterr().err == 'unknown signal "nope"\n'
+
+
+def test_several_servers_are_told_one_per_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(request: str) -> None:
+        raise SignalError("multiple nats-streaming-server processes running:\n1\n2")
+
+    monkeypatch.setattr("durabus.cli.send_signal.send_signal", refuse)
+    assert main_alias(["-sl", "stop"]) == 1
+    assert capsys.readouterr().err == "multiple nats-streaming-server processes running:\n1\n2\n"
+
+
+def test_secrets_of_the_command_line_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (
+        ["-pass", "s3cret"],
+        ["-user", "bob", "-pass", "$2a$11$s3cret"],
+        ["-auth", "$2a$11$s3cret"],
+        ["-encryption_key", "s3cret"],
+        ["-ns", "nats://bob:s3cret@h:1", "-mm", "-5"],
+    ):
+        assert main_alias(line) == 1
+        assert "s3cret" not in "".join(capsys.readouterr())

@@ -553,3 +553,13 @@ def test_what_is_said_in_the_log() -> None:
         "[Client:a] Started new durable queue subscription, subject=foo, inbox=i, queue=g:g, subid=3, sending from sequence 1",
         "[Client:b] Added member to durable queue subscription, subject=foo, inbox=i, queue=g:g, subid=4, sending from sequence 1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("inbox", ["a\r\nPUB b 0\r\n", "a b", ".", "a..b"])
+def test_an_inbox_that_is_no_subject(inbox: str) -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    request = encoded("SubscriptionRequest", client_id="a", subject="foo", inbox=inbox, max_in_flight=1, ack_wait_s=1)
+    answer = client.request("_STAN.sub.test-cluster", request)
+    assert decoded("SubscriptionResponse", answer)["error"] == b"stan: invalid subscription request"
+    assert bus.core.state.channels == {}

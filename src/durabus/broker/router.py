@@ -225,9 +225,13 @@ class Router(Bus):
             return session.deliver(subscription, publish.subject, publish.reply, publish.header_bytes, head, payloads)
         receiver = cast(_ReceiverSubscription, subscription).receiver
         subscription.delivered_count += len(payloads)
-        if head or payloads is not publish.payloads:
+        if publish.header_bytes:
+            # What is in the server reads messages, not headers.
+            bodies = [payload[publish.header_bytes :] for payload in payloads]
+            receiver.on_publish(Publish(publish.subject, publish.reply, 0, bodies))
+        elif head or payloads is not publish.payloads:
             whole = [head + payload for payload in payloads]
-            receiver.on_publish(Publish(publish.subject, publish.reply, publish.header_bytes, whole))
+            receiver.on_publish(Publish(publish.subject, publish.reply, 0, whole))
         else:
             receiver.on_publish(publish)
         return True

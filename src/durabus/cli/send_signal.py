@@ -121,6 +121,8 @@ def script_of(words: Iterator[str]) -> tuple[str, list[str]]:
     for word in words:
         if word == "-m":
             return next(words, ""), list(words)
+        if word == "-c":
+            break
         if word in OPTIONS_WITH_VALUE:
             next(words, "")
         elif not word.startswith("-"):

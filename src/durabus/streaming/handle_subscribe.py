@@ -23,7 +23,7 @@ from durabus.wire.stan_messages import (
     decode_subscription_request,
     encode_subscription_response,
 )
-from durabus.wire.subjects import is_channel_name
+from durabus.wire.subjects import is_channel_name, is_subject
 from durabus.wire.varint import DecodeError
 
 __all__ = ["SubscribeHandler", "cohort_key"]
@@ -233,6 +233,9 @@ def _validated(payload: bytes) -> SubscriptionRequest:
         raise RefusedError("stan: invalid start position")
     if not is_channel_name(request.subject):
         raise RefusedError("stan: invalid subject")
+    if request.inbox and not is_subject(request.inbox):
+        # The original takes it; a line end in it would break the stream of whoever listens to everything.
+        raise RefusedError("stan: invalid subscription request")
     return request
 
 

@@ -187,6 +187,7 @@ class Store:
         A run that leaves a gap behind what is stored is REFUSED with the whole batch; the first run of a channel may
         begin anywhere. Floors never sink.
 
+        After a batch that failed, every later one MUST fail too, until `recover`: it was decided on top of the failed one.
         MUST NOT call `on_durable` before the batch is as safe as `durability` says, nor out of order.
         """
         raise NotImplementedError  # pragma: no cover - abstract
