@@ -8,9 +8,10 @@ flushes.
 
 from mypy_extensions import mypyc_attr
 
+from durabus.wire import framing
 from durabus.wire.operations import Publish
 
-__all__ = ["Bus", "InterestWatcher", "Receiver"]
+__all__ = ["Bus", "InterestWatcher", "Receiver", "as_received"]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -73,3 +74,11 @@ class Bus:
     def unwatch(self, subject: bytes, watcher: InterestWatcher) -> None:
         """End what `watch` began."""
         raise NotImplementedError  # pragma: no cover - abstract
+
+
+def as_received(publish: Publish) -> Publish:
+    """A run as receivers get it: they read messages, not headers, except that nobody took a request of theirs."""
+    if publish.header_bytes == 0 or framing.is_no_responders(publish):
+        return publish
+    bodies = [payload[publish.header_bytes :] for payload in publish.payloads]
+    return Publish(publish.subject, publish.reply, 0, bodies)

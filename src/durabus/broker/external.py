@@ -12,11 +12,11 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from durabus.broker.bus import Bus, InterestWatcher, Receiver
+from durabus.broker.bus import Bus, InterestWatcher, Receiver, as_received
 from durabus.wire import framing
 from durabus.wire.documents import DocumentError, decode_info
 from durabus.wire.limits import CONTROL_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX, SIZE_DIGITS_MAX
-from durabus.wire.operations import Delivery, Info, Operation, Ping, Pong, Publish, Refusal, Violation
+from durabus.wire.operations import Delivery, Info, Operation, Ping, Pong, Refusal, Violation
 from durabus.wire.server_parser import ServerParser
 from durabus.wire.subjects import is_subject
 
@@ -172,7 +172,7 @@ class ExternalBus(Bus):
             if isinstance(operation, Delivery):
                 receiver = self._receivers.get(operation.sid)
                 if receiver is not None and self._is_open:
-                    receiver.on_publish(_without_headers(operation.publish))
+                    receiver.on_publish(as_received(operation.publish))
             else:
                 self._control(operation)
 
@@ -235,11 +235,3 @@ def _can_be_said(subject: bytes, reply: bytes) -> bool:
 
 def _is_word(name: bytes) -> bool:
     return bool(name) and b" " not in name and b"\r" not in name and b"\n" not in name and b"\t" not in name
-
-
-def _without_headers(publish: Publish) -> Publish:
-    """What is in the server reads messages, not headers; but it is told when nobody took its request."""
-    if publish.header_bytes == 0 or framing.is_no_responders(publish):
-        return publish
-    bodies = [payload[publish.header_bytes :] for payload in publish.payloads]
-    return Publish(publish.subject, publish.reply, 0, bodies)

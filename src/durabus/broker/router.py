@@ -8,7 +8,7 @@ from typing import cast
 
 from mypy_extensions import i64, mypyc_attr
 
-from durabus.broker.bus import Bus, InterestWatcher, Receiver
+from durabus.broker.bus import Bus, InterestWatcher, Receiver, as_received
 from durabus.broker.session import ClientSubscription, Exchange, Session
 from durabus.broker.sublist import Match, Sublist, Subscription
 from durabus.wire import framing
@@ -225,13 +225,8 @@ class Router(Bus):
             return session.deliver(subscription, publish.subject, publish.reply, publish.header_bytes, head, payloads)
         receiver = cast(_ReceiverSubscription, subscription).receiver
         subscription.delivered_count += len(payloads)
-        if publish.header_bytes:
-            # What is in the server reads messages, not headers.
-            bodies = [payload[publish.header_bytes :] for payload in payloads]
-            receiver.on_publish(Publish(publish.subject, publish.reply, 0, bodies))
-        elif head or payloads is not publish.payloads:
+        if head or payloads is not publish.payloads:
             whole = [head + payload for payload in payloads]
-            receiver.on_publish(Publish(publish.subject, publish.reply, 0, whole))
-        else:
-            receiver.on_publish(publish)
+            publish = Publish(publish.subject, publish.reply, publish.header_bytes, whole)
+        receiver.on_publish(as_received(publish))
         return True
