@@ -256,6 +256,31 @@ def test_nobody_there_to_answer() -> None:
     assert (somebody.subject, somebody.header_bytes, is_no_responders(somebody)) == (b"_INBOX.me.8", 0, False)
 
 
+def test_receivers_read_messages_without_headers() -> None:
+    bus = open_bus()
+    receiver = FakeReceiver()
+    bus.subscribe(b"foo", receiver)
+    bus.feed(b"HMSG foo 1 back 12 14\r\nNATS/1.0\r\n\r\nhi\r\n" * 2)
+    assert receiver.got() == [(b"foo", b"back", b"hi")] * 2
+    assert [run.header_bytes for run in receiver.runs] == [0]
+
+
+def test_congestion() -> None:
+    bus = open_bus(1 << 20)
+    message = bytes(1 << 20)
+    for _ in range(7):
+        assert bus.publish(b"foo", b"", message)
+    assert not bus.is_congested(b"foo")
+    assert bus.publish(b"foo", b"", message)
+    assert bus.is_congested(b"foo") and bus.is_congested(b"bar"), "one connection carries all subjects"
+    bus.take_output()
+    assert not bus.is_congested(b"foo")
+    bus.socket_unsent_bytes = 9 << 20
+    assert bus.is_congested(b"foo")
+    bus.close()
+    assert not bus.is_congested(b"foo"), "what was unsent is dropped, not waited for"
+
+
 @pytest.mark.parametrize(
     "document",
     [b"", b"{", b"[]", b"null", b"7", b'{"max_payload":"x"}', b'{"tls_required":1}', b"\xff\xfe", b"[" * 100_000],

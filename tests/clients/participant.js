@@ -34,7 +34,6 @@ const commands = {
     for (const one of data) {
       client.publish(subject, one, (error) => tell('published', { data: one, error: text(error) }))
     }
-    tell('handed over')
   },
 
   // `setters` are the names of methods of SubscriptionOptions, each with its arguments.

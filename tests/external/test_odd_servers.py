@@ -102,8 +102,11 @@ def test_tls_that_is_none(make_loop: LoopFactory) -> None:
         await reader.read(10)
 
     async def scenario() -> None:
+        loop = asyncio.get_running_loop()
         async with scripted(says(info)) as port:
+            began = loop.time()
             assert await refusal(port) == "nats: timeout"
+            assert loop.time() - began < 2.0, "nobody waits for a socket that the loop has closed already"
         async with scripted(nonsense) as port:
             assert await refusal(port) == "tls: wrong version number"
         async with scripted(leaves) as port:
@@ -358,5 +361,36 @@ def test_a_receiver_that_fails_costs_its_connection_only(make_loop: LoopFactory)
             assert one.say(b"foo", b"y")
             await one.hears(b"y")
         assert [type(error) for error in reported] == [ZeroDivisionError]
+
+    run(make_loop, scenario())
+
+
+def test_the_next_server_comes_first(make_loop: LoopFactory) -> None:
+    """The one that sent us away is tried when all others were."""
+
+    async def scenario() -> None:
+        async with scripted(pongs_and_closes, serve_well) as one, scripted(serve_well) as other:
+            station = Station(settings_for(f"nats://127.0.0.1:{one},nats://127.0.0.1:{other}"))
+            await station.start()
+            await until(lambda: str(station.uplink.address).endswith(f":{other}") and station.uplink.is_connected())
+            await station.uplink.stop()
+
+    run(make_loop, scenario())
+
+
+def test_what_a_lost_connection_still_says_is_not_heard(make_loop: LoopFactory) -> None:
+    async def scenario() -> None:
+        async with scripted(serve_well) as port, connected(settings_for(f"nats://127.0.0.1:{port}")) as one:
+            await one.listen(b"foo")
+            old = one.uplink._connection
+            assert old is not None
+            one.uplink._lose(old, "a reason")
+            old.data_received(b"MSG foo 1 1\r\nx\r\n")
+            await until(lambda: one.changes == [False, True])
+            old.data_received(b"MSG foo 1 1\r\nx\r\nNONSENSE\r\n")
+            old.connection_lost(None)
+            assert await one.uplink.sync()
+            assert one.listener.runs == [] and one.changes == [False, True]
+            assert one.lines[0] == GONE + "a reason"
 
     run(make_loop, scenario())

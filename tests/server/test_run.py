@@ -27,6 +27,9 @@ class StubServer:
     failure = ""
     loop_module = ""
     port = 4222
+    monitoring_port = 0
+    broker = None
+    server_id = "id"
 
     def __init__(self, options: Options, output: logs.LogOutput, clock: Clock) -> None:
         self.options = options
@@ -54,7 +57,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
     """The stub in the place of the server, as it is at first."""
     for name in ("started", "stopped"):
         monkeypatch.setattr(StubServer, name, 0)
-    monkeypatch.setattr(run_module, "Server", StubServer)
+    monkeypatch.setattr(run_module, "ProcessServer", StubServer)
     return StubServer
 
 

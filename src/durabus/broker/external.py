@@ -24,9 +24,7 @@ __all__ = ["ExternalBus"]
 
 _COMPLAINTS_MAX: Final = 100
 _SUBJECTS_BYTES_MAX: Final = CONTROL_LINE_BYTES_MAX - SIZE_DIGITS_MAX - 3  # with the blanks between, and a sid
-
-
-_CONGESTED_BYTES: Final = 8 * 1024 * 1024
+_CONGESTED_BYTES: Final = 8 * 1024 * 1024  # an eighth of what nats-server lets a slow client have unread
 
 
 class ExternalBus(Bus):
@@ -153,6 +151,7 @@ class ExternalBus(Bus):
         self._is_open = False
         self._output = []
         self._output_bytes = 0
+        self.socket_unsent_bytes = 0
         self._parser = ServerParser()
 
     def stop_listening(self) -> None:

@@ -111,13 +111,14 @@ class Connection(asyncio.Protocol):
             wait_s = self.auth_timeout_s + (self.tls_timeout_s if self.tls is not None else 0)
             self._auth_timer = asyncio.get_running_loop().call_later(wait_s, self._on_auth_timeout)
         if self.tls is not None and not self.session.is_closed:
-            # The client reads INFO in the clear, and speaks only after the handshake.
-            self.session.flush()
-            self.transport.pause_reading()
             self._handshake = asyncio.get_running_loop().create_task(self._encrypt(self.transport, self.tls))
 
     async def _encrypt(self, plain: asyncio.Transport, context: ssl.SSLContext) -> None:
-        """Go on encrypted, on top of `plain`."""
+        """Send INFO in the clear, then go on encrypted, on top of `plain`."""
+        if self.session is not None:
+            # Only now: the client begins the handshake when it has read this, and from here to the first wait of
+            # `start_tls`, which takes the reading over, nothing can be read.
+            self.session.flush()
         try:
             self.transport = await asyncio.get_running_loop().start_tls(
                 plain, self, context, server_side=True, ssl_handshake_timeout=self.tls_timeout_s

@@ -72,12 +72,12 @@ class Reloader:
             steps.append((lambda: self._output.reload(log), lambda: self._output.reload(old.log)))
         if changes.touch("process"):
             steps.append((lambda: self._files.reload(new.process), lambda: self._files.reload(old.process)))
-        if changes.touch("broker", "auth", "tls"):
-            apply = self._apply
-            if apply is None:
-                name = min(name for name in changes.names if name.startswith(("auth.", "broker.", "tls.")))
-                raise ReloadError(f"config reload not supported for {name}: restart the server")
+        apply = self._apply
+        if apply is not None and changes.names:
             steps.append((lambda: apply(new), lambda: apply(old)))
+        elif changes.touch("broker", "auth", "tls"):
+            name = min(name for name in changes.names if name.startswith(("auth.", "broker.", "tls.")))
+            raise ReloadError(f"config reload not supported for {name}: restart the server")
         take_all(steps)
         self.options = dataclasses.replace(
             old, broker=new.broker, auth=new.auth, tls=new.tls, log=log, process=new.process

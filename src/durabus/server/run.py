@@ -5,11 +5,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from durabus import logs
+from durabus.broker.broker import Broker
 from durabus.clock import SystemClock
 from durabus.config.options import Options
 from durabus.errors import StartError
 from durabus.server.process_files import ProcessFiles, urls
 from durabus.server.reload import Reloader
+from durabus.server.reload_broker import BrokerReload
 from durabus.server.server import Server
 from durabus.server.signals import handle_signals
 
@@ -19,6 +21,20 @@ EXIT_FAILED = 1
 
 ReadOptions = Callable[[], Options]
 """Reads the configuration again, for a reload; raises DurabusError."""
+
+
+class ProcessServer(Server):
+    """The server, with what only its process asks."""
+
+    @property
+    def broker(self) -> Broker | None:
+        """The broker, unless the network is another server's."""
+        return self._network.broker
+
+    @property
+    def monitoring_port(self) -> int:
+        """The port of monitoring; 0 when there is none."""
+        return self._monitoring.port if self._monitoring is not None else 0
 
 
 def run(options: Options, read_again: ReadOptions | None = None) -> int:
@@ -50,9 +66,11 @@ def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:
 
 
 async def _serve(options: Options, read_again: ReadOptions | None, output: logs.LogOutput) -> int:
-    server = Server(options, output, SystemClock())
+    server = ProcessServer(options, output, SystemClock())
     files = ProcessFiles(options.process, output.broker)
-    reloader = Reloader(options, read_again, output, files, None)
+    broker = server.broker
+    apply = BrokerReload(broker, server.server_id, options, output.broker).apply if broker is not None else None
+    reloader = Reloader(options, read_again, output, files, apply)
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
@@ -77,11 +95,11 @@ async def _serve(options: Options, read_again: ReadOptions | None, output: logs.
         files.remove()
 
 
-def _urls(options: Options, server: Server) -> tuple[list[str], list[str]]:
-    """How clients and tools can reach the server; a monitoring port that the system chose stands in the log only."""
+def _urls(options: Options, server: ProcessServer) -> tuple[list[str], list[str]]:
+    """How clients and tools can reach the server; with an external network, clients do not."""
     monitoring = options.monitoring
-    nats = urls("tls" if options.tls.enabled else "nats", options.broker.host, server.port)
-    if not monitoring.listen_port:
+    nats = urls("tls" if options.tls.enabled else "nats", options.broker.host, server.port) if server.port else []
+    if not server.monitoring_port:
         return nats, []
     scheme = "https" if monitoring.is_secure else "http"
-    return nats, urls(scheme, monitoring.host or options.broker.host, monitoring.listen_port)
+    return nats, urls(scheme, monitoring.host or options.broker.host, server.monitoring_port)
