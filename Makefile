@@ -11,7 +11,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: always help setup run test bench style fix types clean tools test-source test-compiled
+.PHONY: always help setup run test bench style fix types clean tools test-tools test-source test-compiled
 
 PYTHON ?= python3
 BENCH ?=
@@ -54,6 +54,11 @@ tools:
 	@command -v cc >/dev/null || $(call debian,gcc libc6-dev python3-dev,compiling the hot modules) || true
 	@command -v npm >/dev/null || $(call debian,nodejs npm,the services of the ticket shop)
 
+# Programs that only tests need: another NATS server to connect to, and certificates.
+test-tools:
+	@command -v nats-server >/dev/null || test -x /usr/sbin/nats-server || $(call debian,nats-server,the tests behind another NATS server)
+	@command -v openssl >/dev/null || $(call debian,openssl,the certificates of the tests)
+
 # $(call debian,packages,what for): installs them where that is possible, else says what is missing and fails.
 define debian
 { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -68,10 +73,10 @@ run: setup
 # The last line of its output is pytest's own summary.
 test: style types test-source test-compiled
 
-test-source: setup
+test-source: setup test-tools
 	PYTHONPATH=$(CURDIR)/src DURABUS_TEST_BUILD=interpreted $(BIN)/python -m pytest -n $(WORKERS) -m 'not once' $(TESTS)
 
-test-compiled: setup
+test-compiled: setup test-tools
 	DURABUS_TEST_BUILD=compiled $(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 bench: setup

@@ -36,11 +36,13 @@ def program(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_process_id(tmp_path: Path) -> None:
     path = tmp_path / "bus.pid"
-    path.write_text("4711 of somebody else")
     files = Files(str(path)).files
     files.write_pid()
     assert path.read_text() == str(PID)
     assert path.stat().st_mode & 0o007 == 0
+    path.write_text("4711 of one that crashed")
+    files.write_pid()
+    assert path.read_text() == str(PID)
     files.remove()
     assert not path.exists()
 

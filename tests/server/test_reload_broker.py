@@ -28,6 +28,7 @@ class Running:
         self.log = LogOutput(LogOptions(with_time=False), self.stream).broker
         self.broker = Broker(broker_settings(self.options, "id"), Router(), SystemClock())
         self.reload = BrokerReload(self.broker, "id", self.options, self.log)
+        self.clients: list[Client] = []
 
     def apply(self, **settings: Setting) -> None:
         named = {name.replace("__", "."): value for name, value in settings.items()}
@@ -37,6 +38,7 @@ class Running:
     async def client(self, **connect: str) -> "Client":
         reader, writer = await asyncio.open_connection("127.0.0.1", self.broker.settings.port)
         client = Client(reader, writer)
+        self.clients.append(client)
         client.info = await client.line()
         fields = ",".join(f'"{name}":"{value}"' for name, value in connect.items())
         client.writer.write(f"CONNECT {{{fields}}}\r\nPING\r\n".encode())
@@ -62,9 +64,7 @@ class Client:
 
     async def farewell(self) -> str:
         """What it hears before it is cut off."""
-        text = (await asyncio.wait_for(self.reader.read(), PATIENCE_S)).decode().strip()
-        self.writer.close()
-        return text
+        return (await asyncio.wait_for(self.reader.read(), PATIENCE_S)).decode().strip()
 
 
 @asynccontextmanager
@@ -74,6 +74,8 @@ async def running(**settings: Setting) -> AsyncIterator[Running]:
     try:
         yield made
     finally:
+        for client in made.clients:
+            client.writer.close()
         await made.broker.stop()
 
 
@@ -133,7 +135,8 @@ async def test_limits_for_newcomers() -> None:
     async with running() as server:
         former = await server.client()
         server.apply(broker__max_payload_bytes=4, broker__max_control_line_bytes=512)
-        assert '"max_payload":4' in (newcomer := await server.client()).info
+        newcomer = await server.client()
+        assert '"max_payload":4' in newcomer.info
         newcomer.writer.write(b"PUB a 5\r\nhello\r\n")
         assert await newcomer.farewell() == "-ERR 'Maximum Payload Violation'"
         assert await former.is_served()
