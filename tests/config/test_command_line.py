@@ -313,7 +313,7 @@ def test_a_file_comes_before_what_is_built_in(tmp_path: Path, flag: str) -> None
 
 def test_the_command_line_comes_before_a_file_wherever_it_stands(tmp_path: Path) -> None:
     name = file(tmp_path, FILE)
-    flags = "-p 1 -D=false -m 2 -user given -cid given -hbi 3s -mm 4".split()
+    flags = ["-p", "1", "-D=false", "-m", "2", "-user", "given", "-cid", "given", "-hbi", "3s", "-mm", "4"]
     expected = with_settings(
         Options(),
         {
