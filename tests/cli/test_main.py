@@ -13,8 +13,7 @@ import pytest
 from durabus import version
 from durabus.cli.main import main, main_alias
 from durabus.cli.send_signal import SignalError
-from durabus.config.document import ConfigError
-from durabus.config.options import Options
+from durabus.config.options import ConfigError, Options
 from durabus.config.refusals import CLUSTERED, ROUTES
 from durabus.errors import DurabusError, StartError
 

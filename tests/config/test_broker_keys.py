@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from durabus.config.broker_keys import AUTHORIZATION, BROKER, TLS
-from durabus.config.document import ConfigError
 from durabus.config.keys import Draft, read_section
-from durabus.config.options import BrokerOptions, Options, Setting, with_settings
+from durabus.config.options import BrokerOptions, ConfigError, Options, Setting, with_settings
 from durabus.config.parser import parse_text
 from durabus.config.refusals import (
     ACCOUNTS,

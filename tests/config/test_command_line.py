@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from durabus.config.checks import check_options
 from durabus.config.command_line import Action, Request, read_command_line
-from durabus.config.document import ConfigError
 from durabus.config.flag_table import FLAGS
 from durabus.config.flags import Flag, Kind, UsageError
 from durabus.config.options import (
     AuthOptions,
     BrokerOptions,
     ChannelOverride,
+    ConfigError,
     ExternalOptions,
     Limits,
     LogOptions,

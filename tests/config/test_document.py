@@ -4,17 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.config.document import (
-    ConfigError,
-    Date,
-    Entry,
-    Place,
-    Section,
-    Value,
-    is_secret,
-    kind_of,
-    text_of,
-)
+from durabus.config.document import Date, Entry, Place, Section, Value, is_secret, kind_of, text_of
+from durabus.config.options import ConfigError
 
 HERE = Place("bus.conf", 3, 5)
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from durabus.config.document import ConfigError
 from durabus.config.files import read_files
 from durabus.config.keys import Draft
-from durabus.config.options import Setting
+from durabus.config.options import ConfigError, Setting
 
 BOTH = "port: 4333\nmax_subs: 5\nstreaming { id: bus, store_limits { max_subs: 6 } }"
 FLAT = "port: 4333\nid: bus\nmax_subs: 5\nstore_limits { max_subs: 6 }"

@@ -3,9 +3,9 @@
 import pytest
 
 from durabus.config import keys
-from durabus.config.document import ConfigError, Entry, Section
+from durabus.config.document import Entry, Section
 from durabus.config.keys import Draft, Key, read_section
-from durabus.config.options import OptionsError, Setting
+from durabus.config.options import ConfigError, OptionsError, Setting
 from durabus.config.parser import parse_text
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.config.document import ConfigError, Date, Place
+from durabus.config.document import Date, Place
 from durabus.config.lexer import Key, Lexer, Scalar, Variable
+from durabus.config.options import ConfigError
 
 
 def scalar(text: str) -> Scalar:

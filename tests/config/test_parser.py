@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from durabus.config.document import ConfigError, Entry, Place, Section, Value, text_of
+from durabus.config.document import Entry, Place, Section, Value, text_of
+from durabus.config.options import ConfigError
 from durabus.config.parser import FILE_BYTES_MAX, INCLUDES_MAX, parse_file, parse_text
 
 NOWHERE = Place("", 0, 0)

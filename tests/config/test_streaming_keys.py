@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from durabus.config.document import ConfigError
 from durabus.config.files import own_section
 from durabus.config.keys import Draft, Key, read_section
-from durabus.config.options import ChannelOverride, Options, Setting, with_settings
+from durabus.config.options import ChannelOverride, ConfigError, Options, Setting, with_settings
 from durabus.config.parser import parse_text
 from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, NKEYS, refusal
 from durabus.config.streaming_keys import CHANNEL_LIMITS, STREAMING

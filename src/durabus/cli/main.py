@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from durabus import version
 from durabus.config.command_line import Action, Request, read_command_line
-from durabus.config.document import ConfigError
 from durabus.config.flags import UsageError
+from durabus.config.options import ConfigError
 from durabus.config.units import escape_char, quote
 from durabus.errors import DurabusError, StartError
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from durabus.config.ciphers import CIPHERS
-from durabus.config.document import ConfigError, Entry, Section, kind_of
+from durabus.config.document import Entry, Section, kind_of
 from durabus.config.flag_table import client_port, listen_host, monitoring_port
 from durabus.config.keys import (
     ANY,
@@ -33,7 +33,7 @@ from durabus.config.keys import (
     without_effect,
     wrong_kind,
 )
-from durabus.config.options import BrokerOptions, Setting
+from durabus.config.options import BrokerOptions, ConfigError, Setting
 from durabus.config.refusals import (
     ACCOUNTS,
     CURVES,

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from durabus.config.checks import check_options, check_store
-from durabus.config.document import ConfigError
 from durabus.config.flag_table import CHECK, CONFIG, FLAGS, HELP, SIGNAL, STREAMING_CONFIG, TLS_HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
-from durabus.config.options import Options, Setting, with_settings
+from durabus.config.options import ConfigError, Options, Setting, with_settings
 from durabus.config.refusals import refusal
 from durabus.config.units import quote
 

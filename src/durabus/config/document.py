@@ -10,12 +10,8 @@ dates, arrays and sections. Nothing here knows what a key means, except that som
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from durabus.config.units import escape_char
-from durabus.errors import DurabusError
-
 __all__ = [
     "Array",
-    "ConfigError",
     "Date",
     "Entry",
     "Place",
@@ -43,15 +39,6 @@ class Place:
     def __str__(self) -> str:
         """As compilers and editors write it."""
         return f"{self.file}:{self.line}:{self.column}"
-
-
-class ConfigError(DurabusError):
-    """A configuration that cannot be read; the text is one line that names file, line and key."""
-
-    def __init__(self, text: str, place: Place | None = None) -> None:
-        """`text` says what is wrong; `place` comes before it."""
-        shown = "".join(escape_char(char) for char in text)
-        super().__init__(f"{place}: {shown}" if place else shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ after all mistakes, so they are collected.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from durabus.config.document import Array, ConfigError, Entry, Section, Value, kind_of, text_of
-from durabus.config.options import OptionsError, Setting
+from durabus.config.document import Array, Entry, Section, Value, kind_of, text_of
+from durabus.config.options import ConfigError, OptionsError, Setting
 from durabus.config.refusals import refusal
 from durabus.config.units import UnitError, parse_duration, quote
 

@@ -20,7 +20,8 @@ import datetime
 import re
 from dataclasses import dataclass
 
-from durabus.config.document import ConfigError, Date, Place
+from durabus.config.document import Date, Place
+from durabus.config.options import ConfigError
 from durabus.config.units import UnitError, parse_size
 
 __all__ = ["Key", "Lexer", "Scalar", "Variable"]

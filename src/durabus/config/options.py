@@ -10,14 +10,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from durabus.config.units import NS_PER_UNIT
-from durabus.errors import StartError
+from durabus.config.units import NS_PER_UNIT, escape_char
+from durabus.errors import DurabusError, StartError
 from durabus.wire.limits import CONTROL_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 __all__ = [
     "AuthOptions",
     "BrokerOptions",
     "ChannelOverride",
+    "ConfigError",
     "ExternalOptions",
     "Limits",
     "LogOptions",
@@ -36,6 +37,15 @@ SECOND_NS = NS_PER_UNIT["s"]
 
 class OptionsError(StartError):
     """Options that no server can start with; the text is one line, in the original's words where it has some."""
+
+
+class ConfigError(DurabusError):
+    """A configuration file that cannot be read; the text is one line that names file, line and key."""
+
+    def __init__(self, text: str, place: object = None) -> None:
+        """`text` says what is wrong; the place, if it is known, comes before it."""
+        shown = "".join(escape_char(char) for char in text)
+        super().__init__(f"{place}: {shown}" if place else shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

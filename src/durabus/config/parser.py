@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from durabus.config.document import Array, ConfigError, Entry, Place, Section, Value, is_secret
+from durabus.config.document import Array, Entry, Place, Section, Value, is_secret
 from durabus.config.lexer import Lexer, Variable
+from durabus.config.options import ConfigError
 
 __all__ = ["FILE_BYTES_MAX", "parse_file", "parse_text"]
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from durabus.config.document import ConfigError, Entry
+from durabus.config.document import Entry
 from durabus.config.flag_table import store_type
 from durabus.config.keys import (
     BOOL,
@@ -26,7 +26,7 @@ from durabus.config.keys import (
     wrong_kind,
 )
 from durabus.config.limits import check_override_name
-from durabus.config.options import ChannelOverride, OptionsError, Setting
+from durabus.config.options import ChannelOverride, ConfigError, OptionsError, Setting
 from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, NKEYS
 
 __all__ = ["CHANNEL_LIMITS", "STREAMING"]

@@ -46,6 +46,10 @@ class Network(Protocol):
         """Send what was gathered in a turn."""
         ...
 
+    async def sync(self) -> None:
+        """Wait until what was subscribed is known wherever clients connect."""
+        ...
+
     async def drain(self) -> None:
         """Take nobody new, and go on serving until nothing more comes, for a moment at most."""
         ...
@@ -92,6 +96,9 @@ class EmbeddedNetwork:
         """Send what was gathered in a turn."""
         self._router.flush()
 
+    async def sync(self) -> None:
+        """Nothing to wait for: a subscription holds when the call returns."""
+
     async def drain(self) -> None:
         """Take nobody new, and go on serving for a moment."""
         await self._broker.drain()
@@ -121,6 +128,10 @@ class ExternalNetwork:
     def flush(self) -> None:
         """Send what was gathered in a turn."""
         self._uplink.flush()
+
+    async def sync(self) -> None:
+        """Wait until the server has taken what we asked for."""
+        await self._uplink.sync()
 
     async def drain(self) -> None:
         """Hear what the server has sent already."""

@@ -104,6 +104,7 @@ class Server:
         if self.options.external.url:
             await self._refuse_duplicate()
         self._service.listen()
+        await self._network.sync()
         if self._monitoring is not None:
             line = logs.monitor_line(options.monitoring.host or options.broker.host, self._monitoring.port)
             self._broker_log.info(line.replace("http", "https", 1) if options.monitoring.is_secure else line)
