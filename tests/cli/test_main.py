@@ -14,7 +14,7 @@ from durabus import version
 from durabus.cli.main import main, main_alias
 from durabus.cli.send_signal import SignalError
 from durabus.config.options import ConfigError, Options
-from durabus.config.refusals import CLUSTERED, ROUTES
+from durabus.config.refusals import CLUSTERING_MODE, ROUTES
 from durabus.errors import DurabusError, StartError
 
 FATAL = r"\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[FTL\] STREAM: "
@@ -134,7 +134,7 @@ def test_the_flags_are_explained(
         (
             main_alias,
             ["-clustered"],
-            [f"flag -clustered is not available: {CLUSTERED}", "run 'nats-streaming-server --help' for help"],
+            [f"flag -clustered is not available: {CLUSTERING_MODE}", "run 'nats-streaming-server --help' for help"],
         ),
         (
             main_alias,

@@ -27,7 +27,7 @@ from durabus.config.options import (
     TlsOptions,
     with_settings,
 )
-from durabus.config.refusals import CLUSTERED, ROUTES
+from durabus.config.refusals import CLUSTERING_MODE, ROUTES
 from durabus.config.units import format_duration
 
 S = 10**9
@@ -366,7 +366,7 @@ def test_the_environment_is_for_variables(tmp_path: Path, monkeypatch: pytest.Mo
     ("text", "line", "error"),
     [
         ("streaming { store: file, dir: x }", "", OptionsError("store type FILE is not available yet")),
-        ("streaming { dir: x }", "-clustered", UsageError(f"flag -clustered is not available: {CLUSTERED}")),
+        ("streaming { dir: x }", "-clustered", UsageError(f"flag -clustered is not available: {CLUSTERING_MODE}")),
         ("cluster {}\nstreaming {}", "-mm -5", ConfigError(f"bus.conf:1:1: cluster is not available: {ROUTES}")),
         ("port: 99999", "", OptionsError("invalid client port 99999")),
         ("port: x\ncluster {}", "", ConfigError('bus.conf:1:1: parameter "port" value is expected')),
@@ -378,6 +378,24 @@ def test_the_environment_is_for_variables(tmp_path: Path, monkeypatch: pytest.Mo
         ),
         ("streaming { ft_group: g }", "", OptionsError("ft: only FILE or SQL stores supported in FT mode")),
         ("streaming { ns: '127.0.0.1:24999' }", "", OptionsError("malformed url: 127.0.0.1:24999")),
+        (
+            "streaming { partitioning: true, cluster {} }",
+            "",
+            OptionsError("stan: channels partitioning in clustering mode is not supported"),
+        ),
+        (
+            "streaming { partitioning: true }",
+            "-clustered",
+            OptionsError("stan: channels partitioning in clustering mode is not supported"),
+        ),
+        ("streaming { partitioning: true }", "-cluster_sync", UsageError("flag -cluster_sync is not available: ")),
+        (
+            "streaming { cluster {} }",
+            "",
+            ConfigError(
+                "bus.conf:1:13: cluster is not available: stan: clustering mode not supported with MEMORY store"
+            ),
+        ),
         ("", "-nosuch", UsageError("flag provided but not defined: -nosuch")),
     ],
 )

@@ -18,7 +18,7 @@ def test_all_reasons_are_named() -> None:
     assert sorted(REASONS) == sorted(name for name in vars(refusals) if name.isupper())
 
 
-@pytest.mark.parametrize("name", ["CLUSTERED", "ROUTES", "JETSTREAM", "OTHER_PROTOCOLS", "ACCOUNTS"])
+@pytest.mark.parametrize("name", ["CLUSTERED", "CLUSTERING_MODE", "ROUTES", "JETSTREAM", "OTHER_PROTOCOLS", "ACCOUNTS"])
 def test_what_will_not_be_there_leads_to_a_nats_server(name: str) -> None:
     assert "-ns" in getattr(refusals, name)
 

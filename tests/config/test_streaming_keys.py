@@ -8,7 +8,7 @@ from durabus.config.files import own_section
 from durabus.config.keys import Draft, Key, read_section
 from durabus.config.options import ChannelOverride, ConfigError, Options, Setting, with_settings
 from durabus.config.parser import parse_text
-from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, NKEYS, refusal
+from durabus.config.refusals import CLUSTERING_MODE, DURABLE, ENCRYPTION, NKEYS, refusal
 from durabus.config.streaming_keys import CHANNEL_LIMITS, STREAMING
 
 S = 10**9
@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "encrypt": ("yes", ENCRYPTION),
     "encryption_cipher": ("AES", ENCRYPTION),
     "encryption_key": ("s3cret", ENCRYPTION),
-    "cluster": ("{}", CLUSTERED),
+    "cluster": ("{}", CLUSTERING_MODE),
 }
 # Names, a value that asks for something, one that asks for nothing.
 REFUSED_IN: dict[str, dict[str, tuple[str, str]]] = {
@@ -165,7 +165,7 @@ def refusals() -> Iterator[tuple[str, str, str]]:
             outer = sections.split()[0]
             yield from ((f"{outer} {{ {name}: {value} }}", name, DURABLE) for name in names.split())
     for name, value in CLUSTER.items():
-        yield f"cluster {{ {name}: {value} }}", "cluster", CLUSTERED
+        yield f"cluster {{ {name}: {value} }}", "cluster", CLUSTERING_MODE
 
 
 @pytest.mark.parametrize(("text", "name", "why"), list(refusals()))

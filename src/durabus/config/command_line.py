@@ -11,8 +11,8 @@ from enum import Enum, auto
 from durabus.config.checks import check_options, check_store
 from durabus.config.flag_table import CHECK, CONFIG, FLAGS, HELP, SIGNAL, STREAMING_CONFIG, TLS_HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
-from durabus.config.options import ConfigError, Options, Setting, with_settings
-from durabus.config.refusals import refusal
+from durabus.config.options import ConfigError, Options, OptionsError, Setting, with_settings
+from durabus.config.refusals import CLUSTERING_MODE, refusal
 from durabus.config.units import quote
 
 __all__ = ["Action", "Request", "read_command_line"]
@@ -60,7 +60,7 @@ def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] |
     options = with_settings(Options(), settings)
     # First of all the store: what is wrong with `-st FILE -dir x` is not -dir.
     check_store(options.streaming.store)
-    refuse_missing_features(line, refusals)
+    refuse_missing_features(line, refusals, options)
     check_options(options)
     return Request(action, options, warnings=warnings)
 
@@ -100,13 +100,17 @@ def settings_of_files(
     return draft.settings, tuple(draft.refusals), tuple(draft.warnings)
 
 
-def refuse_missing_features(line: CommandLine, refusals: Sequence[str]) -> None:
+def refuse_missing_features(line: CommandLine, refusals: Sequence[str], options: Options) -> None:
     """Refuse the first flag that asks for what is not there, its default asks for nothing; then the first key."""
+    found: list[UsageError | ConfigError] = []
     for given in line.given:
         if given.flag.refused and line.value(given.flag) != given.flag.default:
-            raise UsageError(refusal(f"flag -{given.name}", given.flag.refused))
-    if refusals:
-        raise ConfigError(refusals[0])
+            found.append(UsageError(refusal(f"flag -{given.name}", given.flag.refused)))
+    found += [ConfigError(text) for text in refusals]
+    if options.streaming.partitioning and any(str(error).endswith(CLUSTERING_MODE) for error in found):
+        raise OptionsError("stan: channels partitioning in clustering mode is not supported")
+    if found:
+        raise found[0]
 
 
 def settings_of_flags(line: CommandLine) -> dict[str, Setting]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from durabus.config.flags import Flag, Kind, unchanged
 from durabus.config.options import BrokerOptions, Limits, LogOptions, Setting, StreamingOptions
-from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, JETSTREAM, PAUSES, PROFILE, ROUTES
+from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, DURABLE, ENCRYPTION, JETSTREAM, PAUSES, PROFILE, ROUTES
 
 __all__ = [
     "CHECK",
@@ -278,7 +278,7 @@ FLAGS = (
     refused("encrypt", BOOL, False, ENCRYPTION),
     refused("encryption_cipher", STRING, "", ENCRYPTION),
     refused("encryption_key", STRING, "", ENCRYPTION),
-    refused("clustered", BOOL, False, CLUSTERED),
+    refused("clustered", BOOL, False, CLUSTERING_MODE),
     refused("cluster_node_id", STRING, "", CLUSTERED),
     refused("cluster_bootstrap", BOOL, False, CLUSTERED),
     refused("cluster_peers", STRING, "", CLUSTERED),

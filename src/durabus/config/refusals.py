@@ -3,6 +3,7 @@
 __all__ = [
     "ACCOUNTS",
     "CLUSTERED",
+    "CLUSTERING_MODE",
     "CURVES",
     "DURABLE",
     "ENCRYPTION",
@@ -25,6 +26,8 @@ CLUSTERED = (
     "clustering between streaming servers is not rebuilt; "
     "run one server, on a NATS cluster if need be: use -ns with the URLs of its servers"
 )
+CLUSTERING_MODE = f"stan: clustering mode not supported with MEMORY store type, nor with another: {CLUSTERED}"
+"""For what turns it on: the original's words, and ours."""
 ROUTES = "servers are not linked to each other; run a NATS cluster and use -ns with the URLs of its servers"
 JETSTREAM = "JetStream is not part of this server; use -ns with the URL of a NATS server that has it"
 OTHER_PROTOCOLS = "clients connect with plain NATS only; use -ns with the URL of a NATS server that speaks it, too"

@@ -27,7 +27,7 @@ from durabus.config.keys import (
 )
 from durabus.config.limits import check_override_name
 from durabus.config.options import ChannelOverride, ConfigError, OptionsError, Setting
-from durabus.config.refusals import CLUSTERED, DURABLE, ENCRYPTION, NKEYS
+from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, DURABLE, ENCRYPTION, NKEYS
 
 __all__ = ["CHANNEL_LIMITS", "STREAMING"]
 
@@ -173,7 +173,7 @@ STREAMING = (
     number("hbf hb_fail_count server_to_client_hb_fail_count", "streaming.heartbeat_fail_count"),
     text("ft_group ft_group_name", "streaming.ft_group"),
     switch("partitioning", "streaming.partitioning"),
-    section("cluster", "cluster", CLUSTER, CLUSTERED),
+    section("cluster", "cluster", CLUSTER, CLUSTERING_MODE),
     text("syslog_name", "log.syslog_name"),
     refused("encrypt", BOOL, False, ENCRYPTION),
     refused("encryption_cipher", STRING, "", ENCRYPTION),

@@ -4,7 +4,6 @@ Both are removed when the server ends. The original leaves its process ID behind
 reaches whoever has the number then.
 """
 
-import json
 import os
 import socket
 import struct
@@ -55,6 +54,8 @@ class ProcessFiles:
         path = self.ports_path()
         if not path:
             return
+        import json  # most servers write no such file
+
         ports = {name: list(found) for name, found in (("nats", nats), ("monitoring", monitoring)) if found}
         try:
             write(path, json.dumps(ports, separators=(",", ":")), PORTS_FILE_MODE)

@@ -6,12 +6,15 @@ changes nothing and is told. The durable half is never reloaded.
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from durabus.config.changes import Changes, ReloadError, find_changes
 from durabus.config.options import Options
 from durabus.errors import DurabusError
 from durabus.logs import LogOutput
 from durabus.server.process_files import ProcessFiles
+
+if TYPE_CHECKING:
+    from durabus.config.changes import Changes
 
 __all__ = ["Reloader"]
 
@@ -50,6 +53,8 @@ class Reloader:
         if self._read is None or not self.options.process.config_file:
             log.error(NO_FILE)
             return
+        from durabus.config.changes import find_changes  # most servers never reload
+
         try:
             new = self._read()
             changes = find_changes(self.options, new)
@@ -61,7 +66,7 @@ class Reloader:
         if changes.waiting:
             log.warning(f"Reload: these options change with a restart only: {', '.join(changes.waiting)}")
 
-    def _take_over(self, new: Options, changes: Changes) -> None:
+    def _take_over(self, new: Options, changes: "Changes") -> None:
         """Give each part what is new for it; raises DurabusError, and then has changed nothing."""
         old = self.options
         log = dataclasses.replace(
@@ -77,7 +82,7 @@ class Reloader:
             steps.append((lambda: apply(new), lambda: apply(old)))
         elif changes.touch("broker", "auth", "tls"):
             name = min(name for name in changes.names if name.startswith(("auth.", "broker.", "tls.")))
-            raise ReloadError(f"config reload not supported for {name}: restart the server")
+            raise DurabusError(f"config reload not supported for {name}: restart the server")
         take_all(steps)
         self.options = dataclasses.replace(
             old, broker=new.broker, auth=new.auth, tls=new.tls, log=log, process=new.process
