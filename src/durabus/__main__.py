@@ -2,7 +2,7 @@
 
 import sys
 
-from durabus.cli.main import main
+from durabus.cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -355,3 +355,16 @@ def test_who_waits_for_the_owners_answer_when_the_store_fails_is_refused() -> No
     bus.recover()
     bus.advance(1)
     assert client.ping() == ""
+
+
+def test_a_client_that_goes_while_it_is_asked_frees_its_id_at_once() -> None:
+    bus = Bus()
+    old = bus.connect("me")
+    old.hangs = True
+    new = bus.dial("me")
+    new.connect()
+    assert new.connect_error == "", "the old one has half a second to answer"
+    assert old.ping() == ""
+    old.vanish()
+    assert new.is_connected, "and the new one did not wait for the rest of it"
+    assert bus.now_s == 0

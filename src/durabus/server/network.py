@@ -24,8 +24,6 @@ from durabus.wire.documents import InfoDocument, encode_info
 
 __all__ = ["EmbeddedNetwork", "ExternalNetwork", "Network", "broker_settings", "make_network"]
 
-AUTH_TIMEOUT_S = 2.0
-
 
 class Network(Protocol):
     """What the server needs of either."""
@@ -82,6 +80,8 @@ class EmbeddedNetwork:
         """Open the port; raises StartError."""
         log, broker, options = self._log, self._broker, self._options.broker
         log.info(*logs.broker_lines(broker.settings.info.server_name, self._server_id))
+        if self._options.process.config_file:
+            log.info(logs.config_line(self._options.process.config_file))
         broker.on_notice = log.info
         if log.debug_enabled:
             broker.on_debug = log.debug
@@ -204,7 +204,7 @@ def broker_settings(options: Options, server_id: str) -> BrokerSettings:
     settings = BrokerSettings(broker.host, broker.port, info, limits)
     settings.connections_max = broker.max_connections
     settings.write_deadline_s = broker.write_deadline_ns / 1e9
-    settings.auth_timeout_s = auth.timeout_ns / 1e9 or AUTH_TIMEOUT_S
+    settings.auth_timeout_s = options.auth_timeout_ns / 1e9
     if tls.enabled and tls.allow_plain:
         raise StartError("allow_non_tls is not available: clients connect with TLS, or without on a server without it")
     if tls.enabled:

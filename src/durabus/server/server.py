@@ -181,7 +181,9 @@ def core_options(options: Options, instance: str) -> CoreOptions:
     core.channels_max = limits.max_channels
     rules = ChannelLimitRules(limits)
     core.channel_limits = channel_limits(rules.common)
-    core.channel_rules = [(pattern.encode(), channel_limits(resolved)) for pattern, resolved in rules.rules]
+    core.channel_rules = [
+        (pattern.encode("utf-8", "surrogateescape"), channel_limits(resolved)) for pattern, resolved in rules.rules
+    ]
     core.discover_prefix = streaming.discover_prefix.encode()
     core.heartbeat_interval_ns = streaming.heartbeat_interval_ns
     core.heartbeat_timeout_ns = streaming.heartbeat_timeout_ns

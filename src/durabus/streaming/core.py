@@ -6,6 +6,7 @@ time:       next_deadline_ns(), then advance(now)
 """
 
 from durabus.broker.bus import Bus
+from durabus.streaming.clients import Client
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.effects import Acks, Effect
 from durabus.streaming.handle_close import CloseHandler
@@ -48,6 +49,9 @@ class _ProbeAnswers(AnswerTaker):
 
     def on_nobody(self, token: int) -> None:
         self._connect.on_nobody(token)
+
+    def on_gone(self, client: Client) -> None:
+        self._connect.on_gone(client)
 
 
 class _FullBatches(BatchCloser):

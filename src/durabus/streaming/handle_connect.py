@@ -110,6 +110,12 @@ class ConnectHandler(Receiver):
         if probe is not None:
             self.on_probe_unanswered(probe)
 
+    def on_gone(self, client: Client) -> None:
+        """A client has gone, perhaps one that is being asked: then its place is free at once."""
+        probe = self._probes.get(client.client_id)
+        if probe is not None and probe.old is client:
+            self.on_probe_unanswered(probe)
+
     def on_probe_unanswered(self, probe: _Probe) -> None:
         """The old client had its time."""
         self._forget(probe)

@@ -44,6 +44,10 @@ class AnswerTaker:
         """Nobody was there to be asked the question `token`, if it was one of this taker's."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    def on_gone(self, client: Client) -> None:
+        """`client` has gone: whatever it was asked will not be answered."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
 
 class _Answers(Receiver):
     """Where clients answer heartbeats: the last token of the subject is the number of the question."""
@@ -171,6 +175,8 @@ class Heartbeats(ClientOwner):
             grace_ns = self._state.options.presence_grace_ns
             self._state.timers.set(client.absence, self._state.now_ns + max(grace_ns, 1))
             self._state.log.debug(f"[Client:{text(client.client_id)}] Is away")
+            if self.taker is not None:
+                self.taker.on_gone(client)
         else:
             self._state.timers.cancel(client.absence)
             if client.failed_heartbeats:
