@@ -57,7 +57,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubServer]:
     """The stub in the place of the server, as it is at first."""
     for name in ("started", "stopped"):
         monkeypatch.setattr(StubServer, name, 0)
-    monkeypatch.setattr(run_module, "ProcessServer", StubServer)
+    monkeypatch.setattr(run_module, "Server", StubServer)
     return StubServer
 
 

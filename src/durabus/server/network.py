@@ -153,11 +153,9 @@ def make_network(
 
 def uplink_settings(options: Options) -> UplinkSettings:
     """How to connect to the external network: the broker's single user comes before the streaming half's own."""
-    external, auth = options.external, options.auth
+    external = options.external
     settings = UplinkSettings(parse_servers(external.url), f"_NSS-{options.streaming.cluster_id}-general")
-    settings.user = auth.user or external.user
-    settings.password = auth.password if auth.user else external.password
-    settings.token = auth.token or external.token
+    settings.user, settings.password, settings.token = options.external_credentials
     settings.must_be_tls = external.secure
     settings.tls_server_name = external.server_name
     if external.authority_file or external.certificate_file or external.key_file or external.skip_verify:

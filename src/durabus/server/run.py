@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from durabus import logs
-from durabus.broker.broker import Broker
 from durabus.clock import SystemClock
 from durabus.config.options import Options
 from durabus.errors import StartError
@@ -21,20 +20,6 @@ EXIT_FAILED = 1
 
 ReadOptions = Callable[[], Options]
 """Reads the configuration again, for a reload; raises DurabusError."""
-
-
-class ProcessServer(Server):
-    """The server, with what only its process asks."""
-
-    @property
-    def broker(self) -> Broker | None:
-        """The broker, unless the network is another server's."""
-        return self._network.broker
-
-    @property
-    def monitoring_port(self) -> int:
-        """The port of monitoring; 0 when there is none."""
-        return self._monitoring.port if self._monitoring is not None else 0
 
 
 def run(options: Options, read_again: ReadOptions | None = None) -> int:
@@ -66,7 +51,7 @@ def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:
 
 
 async def _serve(options: Options, read_again: ReadOptions | None, output: logs.LogOutput) -> int:
-    server = ProcessServer(options, output, SystemClock())
+    server = Server(options, output, SystemClock())
     files = ProcessFiles(options.process, output.broker)
     broker = server.broker
     apply = BrokerReload(broker, server.server_id, options, output.broker).apply if broker is not None else None
@@ -95,7 +80,7 @@ async def _serve(options: Options, read_again: ReadOptions | None, output: logs.
         files.remove()
 
 
-def _urls(options: Options, server: ProcessServer) -> tuple[list[str], list[str]]:
+def _urls(options: Options, server: Server) -> tuple[list[str], list[str]]:
     """How clients and tools can reach the server; with an external network, clients do not."""
     monitoring = options.monitoring
     nats = urls("tls" if options.tls.enabled else "nats", options.broker.host, server.port) if server.port else []

@@ -10,6 +10,7 @@ import sys
 from typing import Final
 
 from durabus import logs
+from durabus.broker.broker import Broker
 from durabus.clock import Clock
 from durabus.config.limits import ChannelLimitRules, ResolvedLimits
 from durabus.config.options import Options
@@ -85,6 +86,16 @@ class Server:
     def port(self) -> int:
         """The port that clients connect to."""
         return self._network.port
+
+    @property
+    def broker(self) -> Broker | None:
+        """The broker, unless the network is another server's."""
+        return self._network.broker
+
+    @property
+    def monitoring_port(self) -> int:
+        """The port of monitoring; 0 when there is none."""
+        return self._monitoring.port if self._monitoring is not None else 0
 
     async def start(self) -> None:
         """Open the ports, recover, serve. Raises StartError; what was opened is closed again by `stop`."""

@@ -5,7 +5,7 @@ the store:  on_durable / on_failed / on_page / on_seek
 time:       next_deadline_ns(), then advance(now)
 """
 
-from durabus.broker.bus import Bus
+from durabus.broker.bus import Bus, Receiver
 from durabus.streaming.clients import Client
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.effects import Acks, Effect
@@ -88,6 +88,16 @@ class Core(StoreListener):
         self.retention = Retention(state, self.delivery)
         self.connect = ConnectHandler(state, self.heartbeats, self.leaving)
         self.subscribe = SubscribeHandler(state, self.delivery, self.leaving)
+        subjects = state.subjects
+        self._handlers: list[tuple[bytes, Receiver]] = [
+            (subjects.discover, self.connect),
+            (subjects.pings, PingHandler(state, self.heartbeats)),
+            (subjects.publish_prefix + b".>", PublishHandler(state)),
+            (subjects.subscribe, self.subscribe),
+            (subjects.unsubscribe, UnsubscribeHandler(state, self.leaving, True)),
+            (subjects.subscription_close, UnsubscribeHandler(state, self.leaving, False)),
+            (subjects.close, CloseHandler(state, self.leaving)),
+        ]
         self.is_fatal = False
         self.must_recover = False
         self._cursor_time = _CursorTime(self)
@@ -108,15 +118,8 @@ class Core(StoreListener):
 
     def listen(self) -> None:
         """Take requests from now on."""
-        state = self.state
-        subjects = state.subjects
-        state.bus.subscribe(subjects.discover, self.connect)
-        state.bus.subscribe(subjects.pings, PingHandler(state, self.heartbeats))
-        state.bus.subscribe(subjects.publish_prefix + b".>", PublishHandler(state))
-        state.bus.subscribe(subjects.subscribe, self.subscribe)
-        state.bus.subscribe(subjects.unsubscribe, UnsubscribeHandler(state, self.leaving, True))
-        state.bus.subscribe(subjects.subscription_close, UnsubscribeHandler(state, self.leaving, False))
-        state.bus.subscribe(subjects.close, CloseHandler(state, self.leaving))
+        for subject, handler in self._handlers:
+            self.state.bus.subscribe(subject, handler)
 
     # Time.
 
@@ -274,16 +277,7 @@ class Core(StoreListener):
     def detach(self) -> None:
         """Let go of the bus: another core takes over what the store remembers."""
         state = self.state
-        subjects = state.subjects
-        for subject in (
-            subjects.discover,
-            subjects.pings,
-            subjects.publish_prefix + b".>",
-            subjects.subscribe,
-            subjects.unsubscribe,
-            subjects.subscription_close,
-            subjects.close,
-        ):
+        for subject, _ in self._handlers:
             state.bus.unsubscribe(subject)
         self.heartbeats.stop_listening()
         for client in state.clients.by_id.values():

@@ -135,7 +135,7 @@ class StreamingService:
     def _on_time(self) -> None:
         self._timer = None
         self._timer_ns = 0
-        self.begin()
+        self._is_open = True
         self._core.advance(self._clock.monotonic_ns(), self._clock.wall_ns())
         self.end_turn()
 
