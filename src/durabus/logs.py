@@ -505,6 +505,8 @@ ACKNOWLEDGEMENTS = {
         "An acknowledged event is kept in the memory of this process and nowhere else: "
         "ALL EVENTS ARE LOST when the process ends"
     ),
+    "FILE": "A message is acknowledged when it is on the disk, synced",
+    "SQL": "A message is acknowledged when the database has committed it",
 }
 
 
@@ -543,9 +545,9 @@ def config_line(file: str) -> str:
     return f"Using configuration file: {file}"
 
 
-def recovery_line(channel_count: int) -> str:
-    """What was found in the store."""
-    return f"Recovered {channel_count} channel(s)" if channel_count else "No recovered state"
+def recovery_line(channel_count: int | None) -> str:
+    """What was found in the store; None: nothing at all, it is a new one."""
+    return "No recovered state" if channel_count is None else f"Recovered {channel_count} channel(s)"
 
 
 def acknowledgement_line(store: str) -> str:
@@ -553,6 +555,7 @@ def acknowledgement_line(store: str) -> str:
     return ACKNOWLEDGEMENTS[store]
 
 
-def store_lines(store: str, limits: Limits) -> list[str]:
-    """The store and its limits as a table; `*` marks a built-in default."""
-    return [f"Message store is {store}", *limit_lines(limits)]
+def store_lines(store: str, limits: Limits, directory: str = "") -> list[str]:
+    """The store, where its files are if it has any, and its limits as a table; `*` marks a built-in default."""
+    location = [f"Store location: {directory}"] if directory else []
+    return [f"Message store is {store}", *location, *limit_lines(limits)]

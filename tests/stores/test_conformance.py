@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from durabus.testing.conformance import Check, StoreHarness, Trial, checks_for, run_check, run_checks
 from durabus.testing.conformance.checks_history import play
 from tests.stores.broken_stores import BROKEN
+from tests.stores.file_harness import FileHarness, SmallSegmentsHarness
 from tests.stores.harnesses import JournalHarness, MemoryHarness, SlowHarness, harness_of
 
 # A store of the project is one more row here.
@@ -17,6 +18,8 @@ HARNESSES: dict[str, type[StoreHarness]] = {
     "memory": MemoryHarness,
     "journal": JournalHarness,
     "slow": SlowHarness,
+    "file": FileHarness,
+    "file with small segments": SmallSegmentsHarness,
 }
 DUE = [
     pytest.param(harness, check, id=f"{name}-{check}")

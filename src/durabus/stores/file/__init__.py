@@ -1,0 +1,1 @@
+"""The FILE store: one journal of segments for everything (FORMAT.md)."""

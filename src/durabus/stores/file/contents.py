@@ -1,0 +1,105 @@
+"""All that a journal remembers except the messages: state, cursors, and how far each channel goes.
+
+Everything is as decided: what is being written counts already, since what follows rests on it.
+"""
+
+from array import array
+
+from durabus.stores.file.frame import Figures, Frame
+from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION, Cursor
+
+__all__ = ["ChannelLog", "Contents"]
+
+
+class ChannelLog:
+    """One channel: which of its messages are wanted, and which segments they lie in.
+
+    Message numbers `first` to `last` are kept; first is last + 1 when none is. What lies in segment `segments[i]` begins
+    with message `firsts[i]`. Messages up to `durable_last` can be read, those below `durable_first` need not be there any more.
+    """
+
+    def __init__(self, channel_id: int) -> None:
+        """A channel that never had a message."""
+        self.channel_id = channel_id
+        self.first = 0
+        self.last = 0
+        self.bytes_ever = 0
+        self.last_timestamp_ns = 0
+        self.durable_first = 0
+        self.durable_last = 0
+        self.firsts = array("Q")
+        self.segments = array("Q")
+
+    def append(self, first: int, count: int, bodies_bytes: int, timestamp_ns: int) -> None:
+        """Messages were added at the end."""
+        if self.last == 0:
+            self.first = first
+        self.last = first + count - 1
+        self.bytes_ever += bodies_bytes
+        self.last_timestamp_ns = timestamp_ns
+
+    def raise_floor(self, floor: int) -> None:
+        """Messages below `floor` are wanted no more."""
+        if self.last and floor > self.first:
+            self.first = min(floor, self.last + 1)
+
+
+class Contents:
+    """What a start finds, and what batches change."""
+
+    def __init__(self) -> None:
+        """Nothing."""
+        self.state: dict[tuple[int, bytes], bytes] = {}
+        self.cursors: dict[int, Cursor] = {}
+        self.channels: dict[int, ChannelLog] = {}
+
+    def channel(self, channel_id: int) -> ChannelLog:
+        """What is known of a channel, from now on if not before."""
+        log = self.channels.get(channel_id)
+        if log is None:
+            log = self.channels[channel_id] = ChannelLog(channel_id)
+        return log
+
+    def apply(self, frame: Frame) -> list[ChannelLog]:
+        """Let the changes of `frame` take effect; the channels that went with them."""
+        for place in frame.places:
+            self.channel(place.channel_id).append(place.first, place.count, place.bodies_bytes, place.last_timestamp_ns)
+        for channel_id, floor in frame.floors:
+            log = self.channels.get(channel_id)
+            if log is not None:
+                log.raise_floor(floor)
+        for cursor in frame.cursors:
+            self.cursors[cursor.subscription_id] = cursor
+        gone: list[ChannelLog] = []
+        for kind, key, value in frame.state:
+            if value is not None:
+                self.state[(kind, key)] = value
+                continue
+            self.state.pop((kind, key), None)
+            if kind == KIND_CHANNEL:
+                log = self.channels.pop(int(key), None)
+                if log is not None:
+                    gone.append(log)
+            elif kind == KIND_SUBSCRIPTION:
+                self.cursors.pop(int(key), None)
+        return gone
+
+    def begin(self, snapshot: Frame) -> None:
+        """Be what `snapshot` says."""
+        self.state = {(kind, key): value for kind, key, value in snapshot.state if value is not None}
+        self.cursors = {cursor.subscription_id: cursor for cursor in snapshot.cursors}
+        self.channels = {}
+        for one in snapshot.figures:
+            log = self.channel(one.channel_id)
+            log.first, log.last, log.bytes_ever = one.first, one.last, one.bytes_ever
+            log.last_timestamp_ns = one.last_timestamp_ns
+
+    def into(self, snapshot: Frame) -> None:
+        """Put everything into `snapshot`."""
+        snapshot.state = [(kind, key, value) for (kind, key), value in self.state.items()]
+        snapshot.cursors = list(self.cursors.values())
+        snapshot.figures = [
+            Figures(log.channel_id, log.first, log.last, log.bytes_ever, log.last_timestamp_ns)
+            for log in self.channels.values()
+            if log.last
+        ]

@@ -1,0 +1,138 @@
+"""Reads messages of segments, on any thread: what to read is found beforehand (FORMAT.md §3, §4)."""
+
+import struct
+import zlib
+from typing import Final
+
+from durabus.stores.file.files import Files
+from durabus.stores.file.frame import Place
+from durabus.stores.file.index import unpack_rows
+from durabus.stores.file.segment import Segment
+
+__all__ = ["LOST", "Reader", "Stretch", "bytes_before"]
+
+LOST: Final = b""
+"""Stands for a message that is damaged: no stored message is empty."""
+_SPAN_BYTES_MAX: Final = 1024 * 1024
+_GAP_BYTES_MAX: Final = 4096
+"""So much between a table and its bodies is read along, rather than reading twice."""
+
+
+class Stretch:
+    """Messages `first` up to, not including, `stop` of one channel in one segment; `rows` are the runs they are in."""
+
+    def __init__(self, segment: Segment, rows: bytes, first: int, stop: int) -> None:
+        """Say what is wanted."""
+        self.segment = segment
+        self.rows = rows
+        self.first = first
+        self.stop = stop
+
+
+class Reader:
+    """Turns stretches into bodies."""
+
+    def __init__(self, files: Files) -> None:
+        """Read through `files`."""
+        self._files = files
+
+    def read(self, stretches: list[Stretch], bytes_max: int) -> tuple[list[bytes], list[int]]:
+        """The bodies of `stretches`, at least one and then as many as fit into `bytes_max`; and which are damaged.
+
+        A damaged body is LOST; the second list has their sequences. Raises OSError.
+        """
+        bodies: list[bytes] = []
+        lost: list[int] = []
+        left = bytes_max
+        read = self._files.read
+        crc32 = zlib.crc32
+        for stretch in stretches:
+            handle = stretch.segment.handle
+            for first, count, _, lengths_offset, offset, size, _, _, crc, _ in unpack_rows(stretch.rows):
+                if left <= 0 and bodies:
+                    return bodies, lost
+                if count == 1:
+                    body = read(handle, offset, size)
+                    if crc32(body) != crc or len(body) != size:
+                        body = LOST
+                        lost.append(first)
+                    bodies.append(body)
+                    left -= size
+                    continue
+                start = max(stretch.first - first, 0)
+                stop = min(stretch.stop - first, count)
+                run = _Run(handle, first, count, lengths_offset, offset, size)
+                left = self._read_run(run, start, stop, left, bodies, lost)
+        return bodies, lost
+
+    def _read_run(self, run: "_Run", start: int, stop: int, left: int, bodies: list[bytes], lost: list[int]) -> int:
+        """Messages `start` to `stop` of a run, as far as they fit; how many bytes are left then, 0 to end the page."""
+        count = run.count
+        table_bytes = 8 * count
+        span = run.offset + run.size - run.lengths_offset
+        is_small = span <= _SPAN_BYTES_MAX and run.offset - run.lengths_offset - table_bytes <= _GAP_BYTES_MAX
+        data = self._files.read(run.handle, run.lengths_offset, span if is_small else table_bytes)
+        if len(data) < table_bytes:
+            lost.extend(range(run.first + start, run.first + stop))
+            bodies.extend([LOST] * (stop - start))
+            return left
+        lengths = struct.unpack_from(f"<{count}I", data)
+        checksums = struct.unpack_from(f"<{count}I", data, 4 * count)
+        at = sum(lengths[:start])
+        if is_small:
+            at += run.offset - run.lengths_offset
+        else:
+            stop, total = _fitting(lengths, start, stop, min(left, _SPAN_BYTES_MAX))
+            data = self._files.read(run.handle, run.offset + at, total)
+            at = 0
+        for index in range(start, stop):
+            length = lengths[index]
+            left -= length
+            if left < 0 and bodies:
+                return 0
+            body = data[at : at + length]
+            at += length
+            if zlib.crc32(body) != checksums[index]:
+                body = LOST
+                lost.append(run.first + index)
+            bodies.append(body)
+        return left if is_small else 0  # a part of a large run is a page
+
+    def find_time(self, segment: Segment, place: Place, timestamp_ns: int) -> int:
+        """The first message of a run at or after `timestamp_ns`, as an index; the run's count when there is none."""
+        at = place.lengths_offset + 8 * place.count
+        data = self._files.read(segment.handle, at, 12 * place.stamp_count)
+        for index, stamp_ns in struct.iter_unpack("<IQ", data[: len(data) // 12 * 12]):
+            if stamp_ns >= timestamp_ns:
+                return int(index)
+        return int(place.count)
+
+
+class _Run:
+    """One row of an index."""
+
+    def __init__(self, handle: int, first: int, count: int, lengths_offset: int, offset: int, size: int) -> None:
+        self.handle = handle
+        self.first = first
+        self.count = count
+        self.lengths_offset = lengths_offset
+        self.offset = offset
+        self.size = size
+
+
+def _fitting(lengths: tuple[int, ...], start: int, stop: int, bytes_max: int) -> tuple[int, int]:
+    """How far one goes with `bytes_max` bytes, at least one message; and how many bytes that are."""
+    total = lengths[start]
+    at = start + 1
+    while at < stop and total + lengths[at] <= bytes_max:
+        total += lengths[at]
+        at += 1
+    return at, total
+
+
+def bytes_before(files: Files, segment: Segment, place: Place, index: int) -> int:
+    """Bytes of all bodies of a channel, ever, before message `index` of a run. Raises OSError."""
+    if index == 0:
+        return place.bytes_before
+    data = files.read(segment.handle, place.lengths_offset, 4 * index)
+    return int(place.bytes_before + sum(struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])))

@@ -1,0 +1,28 @@
+"""One segment at work: its file, its index, and who still needs it."""
+
+from durabus.stores.file.index import SegmentIndex
+from durabus.stores.file.layout import HEADER_BYTES, SegmentHeader
+
+__all__ = ["Segment"]
+
+
+class Segment:
+    """A segment file that is open. `end` is where its last frame ends."""
+
+    def __init__(self, header: SegmentHeader, handle: int) -> None:
+        """Keep the file; `handle` is -1 as long as it is not written."""
+        self.header = header
+        self.handle = handle
+        self.index = SegmentIndex()
+        self.end = HEADER_BYTES
+        self.allocated_end = 0  # up to here its blocks are there: the writer's affair
+        self.is_sealed = False
+        self.is_indexed = False  # its index is in a file, or on the way there
+        self.is_dropped = False
+        self.live_channels = 0  # how many channels have messages here that are wanted
+        self.readers = 0
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self.header.number

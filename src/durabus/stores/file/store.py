@@ -1,0 +1,332 @@
+"""The FILE store: the journal behind the store port, with a thread that writes and threads that read.
+
+A batch is turned into bytes where it is submitted; the writing thread takes all that waits, and makes it durable with one write
+and one sync. What is said to the listener is said on the event loop, in the order of the batches.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Final, TypeVar
+
+from durabus.errors import StoreError
+from durabus.stores.file.files import Files, OsFiles
+from durabus.stores.file.journal import SEGMENT_BYTES, Journal, JournalJob, Task
+from durabus.stores.file.layout import LOCK_NAME
+from durabus.stores.file.reader import LOST, Stretch
+from durabus.stores.file.writer import Job, WriteError, reason
+from durabus.streaming.store_port import REFUSED, Batch, Lease, Recovered, Store, StoreListener
+
+__all__ = ["FileStore"]
+
+T = TypeVar("T")
+
+_READ_AHEAD_MESSAGES: Final = 1024
+_PAGE_BYTES_MAX: Final = 1024 * 1024
+_THREADS: Final = 2
+
+
+class FileStore(Store):
+    """Keeps batches in the journal of one directory, which is created when it is not there."""
+
+    def __init__(self, directory: str, files: Files | None = None, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Nothing is touched before `recover`. `files` stands in for the directory in tests."""
+        self.name = "FILE"
+        self.durability = "an acknowledged event is on the disk, synced"
+        self.message_bytes_max = 64 * 1024 * 1024
+        self.message_overhead_bytes = 0
+        self.batches_in_flight_max = 2
+        self._directory = directory
+        self._files = files
+        self._segment_bytes = segment_bytes
+        self._journal: Journal | None = None
+        self._lock = -1
+        self._listener: StoreListener | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._jobs: SimpleQueue[JournalJob | None] = SimpleQueue()
+        self._writer: Thread | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._unended = 0  # jobs and reads that have not had their end
+        self._idle = asyncio.Event()
+        self._is_opening = False
+        self._postponed: list[Callable[[], None]] = []
+        self.on_problem: Callable[[str], None] = lambda _: None
+
+    def bind(self, listener: StoreListener) -> None:
+        """Tell `listener` how work ends, from now on."""
+        self._listener = listener
+
+    async def acquire(self, owner: str) -> Lease | None:
+        """Standby servers on a directory are not there yet. Raises StoreError."""
+        raise StoreError("not supported")
+
+    # Opening and closing.
+
+    async def recover(self, lease: Lease | None) -> Recovered:
+        """Read what the directory holds. Raises StoreError in words that an operator can use."""
+        self._loop = asyncio.get_running_loop()
+        await self._wait_idle()
+        journal = self._begin()
+        self._is_opening = True
+        try:
+            recovered = await asyncio.to_thread(journal.open, self.on_problem)
+        except OSError as error:
+            raise StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}") from None
+        finally:
+            self._is_opening = False
+        self._run_tasks()
+        postponed, self._postponed = self._postponed, []
+        for ask in postponed:
+            ask()
+        return recovered
+
+    def _begin(self) -> Journal:
+        """Take the directory, and start the threads; once."""
+        if self._journal is not None:
+            return self._journal
+        try:
+            if self._files is None:
+                Path(self._directory).mkdir(parents=True, exist_ok=True)
+                self._files = OsFiles(self._directory)
+            if self._lock < 0:
+                lock = self._files.lock(LOCK_NAME)
+                if lock is None:
+                    raise StoreError(
+                        f"another server uses the directory {self._directory}: stop it first, or give this one another -dir"
+                    )
+                self._lock = lock
+            if "server.dat" in self._files.names():
+                raise StoreError(
+                    f"{self._directory} holds the data of a NATS Streaming Server: it cannot be taken over yet; "
+                    "start with an empty directory"
+                )
+        except OSError as error:
+            raise StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}") from None
+        self._journal = Journal(self._files, self._segment_bytes)
+        self._pool = ThreadPoolExecutor(_THREADS, "durabus-read")
+        self._writer = Thread(target=self._write_all, name="durabus-write", daemon=True)
+        self._writer.start()
+        return self._journal
+
+    async def close(self) -> None:
+        """Finish what was submitted, and let go of the directory."""
+        if self._journal is None:
+            if self._lock >= 0 and self._files is not None:
+                self._files.close(self._lock)
+                self._lock = -1
+            return
+        await self._wait_idle()
+        journal, self._journal = self._journal, None
+        self._jobs.put(None)
+        assert self._writer is not None
+        assert self._pool is not None
+        assert self._files is not None
+        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._pool.shutdown)
+        journal.close()
+        self._files.close(self._lock)
+        self._lock = -1
+
+    async def _wait_idle(self) -> None:
+        while self._unended:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def _begun(self) -> None:
+        self._unended += 1
+
+    def _ended(self) -> None:
+        self._unended -= 1
+        if self._unended == 0:
+            self._idle.set()
+
+    # Writing.
+
+    def submit(self, batch: Batch) -> None:
+        """Give `batch` to the writing thread."""
+        journal = self._journal
+        if journal is None or self._is_opening:
+            if self._listener is not None:
+                self._listener.on_failed(batch.number, REFUSED, "the store is not open")
+            return
+        self._begun()
+        self._jobs.put(journal.prepare(batch))
+
+    def _write_all(self) -> None:
+        """The writing thread: take all that waits, make it durable, say so; until told to end."""
+        while True:
+            job = self._jobs.get()
+            jobs: list[JournalJob] = []
+            while job is not None:
+                jobs.append(job)
+                if self._jobs.empty():
+                    break
+                job = self._jobs.get()
+            self._write_together(jobs)
+            if job is None:
+                return
+
+    def _write_together(self, jobs: list[JournalJob]) -> None:
+        assert self._loop is not None
+        refused = next((index for index, job in enumerate(jobs) if job.refusal), len(jobs))
+        for group in (jobs[:refused], jobs[refused:]):
+            if not group:
+                continue
+            refusal = group[0].refusal
+            error = WriteError(REFUSED, refusal) if refusal else self._try_to_write(group)
+            durable_count = len(group) if error is None else error.durable_count
+            self._loop.call_soon_threadsafe(self._on_written, group, durable_count, error)
+
+    def _try_to_write(self, group: list[JournalJob]) -> WriteError | None:
+        assert self._journal is not None
+        try:
+            writable: list[Job] = list(group)
+            self._journal.writer.write(writable)
+        except WriteError as error:
+            return error
+        return None
+
+    def _on_written(self, jobs: list[JournalJob], durable_count: int, error: WriteError | None) -> None:
+        """On the event loop: the end of `jobs`, of which the first `durable_count` are durable."""
+        journal, listener = self._journal, self._listener
+        assert journal is not None
+        for index, job in enumerate(jobs):
+            if error is None or index < durable_count:
+                journal.complete(job)
+                if listener is not None:
+                    listener.on_durable(job.number)
+            else:
+                journal.fail(str(error))
+                if listener is not None:
+                    listener.on_failed(job.number, error.outcome, str(error))
+            self._ended()
+        self._run_tasks()
+
+    # Reading.
+
+    def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
+        """Messages that were written or read a moment ago."""
+        if self._journal is None or self._is_opening:
+            return None
+        return self._journal.read_now(channel_id, first, count_max, bytes_max)
+
+    def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
+        """Answer at once what is in memory; read the rest, and a little more than was asked for, on another thread."""
+        if self._is_opening:
+            self._postponed.append(lambda: self.read(request, channel_id, first, count_max, bytes_max))
+            return
+        at_hand = self.read_now(channel_id, first, count_max, bytes_max)
+        if at_hand is not None or self._journal is None:
+            self._answer(request, at_hand or [])
+            return
+        journal = self._journal
+        ahead = max(count_max, _READ_AHEAD_MESSAGES)
+        stretches = journal.stretches(channel_id, first, ahead, max(bytes_max, _PAGE_BYTES_MAX))
+        if not stretches:
+            self._answer(request, [])
+            return
+
+        def done(found: tuple[list[bytes], list[int]]) -> None:
+            for stretch in stretches:
+                journal.release(stretch.segment)
+            bodies, lost = found
+            for sequence in lost:
+                self.on_problem(f"message {sequence} of channel {channel_id} is damaged")
+            journal.recent.add_page(channel_id, first, bodies)
+            page = journal.read_now(channel_id, first, count_max, bytes_max)
+            self._answer(request, page if page is not None else bodies[:count_max])
+
+        self._on_thread(lambda: self._read_stretches(stretches, bytes_max), done)
+
+    def _read_stretches(self, stretches: list[Stretch], bytes_max: int) -> tuple[list[bytes], list[int]]:
+        """On a reading thread. What cannot be read is lost, too."""
+        assert self._journal is not None
+        try:
+            return self._journal.reader.read(stretches, max(bytes_max, _PAGE_BYTES_MAX))
+        except OSError:
+            return [LOST], [stretches[0].first]
+
+    def seek(self, request: int, channel_id: int, timestamp_ns: int) -> None:
+        """Find the run in the index, then the message in the run."""
+        if self._is_opening:
+            self._postponed.append(lambda: self.seek(request, channel_id, timestamp_ns))
+            return
+        journal = self._journal
+        if journal is None:
+            self._found(request, 0)
+            return
+        sequence, run = journal.seek(channel_id, timestamp_ns)
+        if run is None:
+            self._found(request, sequence)
+            return
+        segment, place = run
+        log = journal.contents.channels[channel_id]
+
+        def find() -> int:
+            try:
+                return journal.reader.find_time(segment, place, timestamp_ns)
+            except OSError:
+                return 0
+
+        def done(index: int) -> None:
+            journal.release(segment)
+            found = place.first + index if index < place.count else sequence
+            self._found(request, max(found, log.first))
+
+        self._on_thread(find, done)
+
+    def _on_thread(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Do `work` on another thread, then `done` with its result on the event loop."""
+        pool, loop = self._pool, self._loop
+        assert pool is not None
+        assert loop is not None
+        self._begun()
+
+        def finish(result: T) -> None:
+            try:
+                done(result)
+            finally:
+                self._ended()
+
+        pool.submit(lambda: loop.call_soon_threadsafe(finish, work()))
+
+    def _answer(self, request: int, bodies: list[bytes]) -> None:
+        if self._listener is not None:
+            self._listener.on_page(request, bodies)
+
+    def _found(self, request: int, sequence: int) -> None:
+        if self._listener is not None:
+            self._listener.on_seek(request, sequence)
+
+    # Work that nobody waits for.
+
+    def _run_tasks(self) -> None:
+        journal = self._journal
+        if journal is None:
+            return
+        for task in journal.take_tasks():
+            self._run_task(task)
+
+    def _run_task(self, task: Task) -> None:
+        def run() -> str:
+            try:
+                task.run()
+            except OSError as error:
+                return _describe(error)
+            return ""
+
+        def done(problem: str) -> None:
+            if problem:
+                self.on_problem(f"housekeeping in {self._directory} failed: {problem}")
+            else:
+                task.finish()
+
+        self._on_thread(run, done)
+
+
+def _describe(error: OSError) -> str:
+    """What the system says, and of which file."""
+    return f"{reason(error)}: {error.filename}" if error.filename else reason(error)
