@@ -13,6 +13,7 @@ INVALID_ID = b"stan: invalid clientID: only alphanumeric and `-` or `_` characte
 REPLACED = b"client has been replaced or is no longer registered"
 
 
+@pytest.mark.row(1)
 def test_the_answer_names_the_subjects(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         assert client.try_connect() == b""
@@ -29,6 +30,7 @@ def test_the_answer_names_the_subjects(server: ServerProcess) -> None:
         }
 
 
+@pytest.mark.row(1)
 def test_a_client_older_than_pings(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         answer = read_fields(client.answer(DISCOVER, client.connect_payload(protocol=0)))
@@ -44,6 +46,7 @@ def test_another_cluster_id() -> None:
         client.publish(b"ticket:created", b"x")
 
 
+@pytest.mark.row(2, 3)
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
@@ -63,6 +66,7 @@ def test_connect_requests_that_are_refused(server: ServerProcess, payload: bytes
         assert read_fields(client.answer(DISCOVER, payload)) == {5: error}
 
 
+@pytest.mark.row(13)
 def test_pings(server: ServerProcess) -> None:
     with StanClient(server.port) as client, StanClient(server.port) as other:
         client.connect()
@@ -75,6 +79,7 @@ def test_pings(server: ServerProcess) -> None:
         assert not other.waiting
 
 
+@pytest.mark.row(14, 18)
 def test_closing_a_client(server: ServerProcess) -> None:
     with StanClient(server.port) as client, StanClient(server.port) as other:
         client.connect()
@@ -102,6 +107,7 @@ def test_close_requests_that_are_refused(server: ServerProcess, payload: bytes, 
         assert read_fields(client.answer(client.registered.text(4), payload)) == {1: error}
 
 
+@pytest.mark.row(19)
 def test_what_was_sent_before_the_close_counts(server: ServerProcess) -> None:
     with StanClient(server.port) as client, StanClient(server.port) as other:
         client.connect()
@@ -132,6 +138,7 @@ def test_requests_without_a_reply_subject_are_carried_out(server: ServerProcess)
         assert read_fields(client.answer(DISCOVER + b".pings", blob(1, client.connection_id))) == {}
 
 
+@pytest.mark.row(9)
 def test_heartbeats_are_sent_and_their_answers_keep_the_session() -> None:
     with running_server("-hbi", "50ms", "-hbt", "5s", "-hbf", "0") as server, StanClient(server.port) as client:
         client.connect()
@@ -140,6 +147,7 @@ def test_heartbeats_are_sent_and_their_answers_keep_the_session() -> None:
         assert client.ping() == b""
 
 
+@pytest.mark.row(10)
 def test_a_client_that_hangs_is_removed_by_the_original_formula() -> None:
     with (
         running_server("-hbi", "50ms", "-hbt", "50ms", "-hbf", "2", "-SD") as server,

@@ -13,6 +13,7 @@ INVALID = b"stan: invalid publish request"
 PUBLISH = b"_STAN.pub.test-cluster"
 
 
+@pytest.mark.row(28)
 def test_the_acknowledgement_has_the_guid(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -24,6 +25,7 @@ def test_the_acknowledgement_has_the_guid(server: ServerProcess) -> None:
         assert [got.sequence for got in client.deliveries(2, subscription)] == [1, 2]
 
 
+@pytest.mark.row(25)
 def test_every_field_of_a_message_is_delivered(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -40,6 +42,7 @@ def test_every_field_of_a_message_is_delivered(server: ServerProcess) -> None:
         assert subscription.inbox
 
 
+@pytest.mark.row(29)
 def test_a_subscriber_has_the_message_before_its_publisher_has_the_acknowledgement(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -50,6 +53,7 @@ def test_a_subscriber_has_the_message_before_its_publisher_has_the_acknowledgeme
             assert client.receive().subject == client.ack_subject
 
 
+@pytest.mark.row(26, 29)
 def test_publishes_in_one_chunk_are_delivered_and_acknowledged_in_order(server: ServerProcess) -> None:
     count = 1000
     with StanClient(server.port) as client:
@@ -72,6 +76,7 @@ def test_publishes_in_one_chunk_are_delivered_and_acknowledged_in_order(server: 
         assert stamps == sorted(stamps)
 
 
+@pytest.mark.row(24)
 def test_the_channel_is_in_the_message_and_not_in_its_subject(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -95,6 +100,7 @@ def test_channel_names(server: ServerProcess, channel: bytes) -> None:
         assert client.delivery(client.subscribe(channel, start=FIRST)).channel == channel
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("channel", [b"", b".", b".a", b"a.", b"a..b", b"a.*", b"a*", b">", b"a.>", b"a/b"])
 def test_names_that_are_none(server: ServerProcess, channel: bytes) -> None:
     with StanClient(server.port) as client:
@@ -104,6 +110,7 @@ def test_names_that_are_none(server: ServerProcess, channel: bytes) -> None:
         assert client.try_subscribe(channel)[1] == b"stan: invalid subject"
 
 
+@pytest.mark.row(17, 21)
 def test_publishes_that_are_refused(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -125,6 +132,7 @@ def test_publishes_that_are_refused(server: ServerProcess) -> None:
         assert [got.sequence for got in client.deliveries(2, client.subscribe(b"refused", start=FIRST))] == [1, 2]
 
 
+@pytest.mark.row(25)
 def test_unknown_fields_are_skipped(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -132,6 +140,7 @@ def test_unknown_fields_are_skipped(server: ServerProcess) -> None:
         assert read_fields(client.answer(PUBLISH + b".x", payload)).text(2) == b""
 
 
+@pytest.mark.row(22)
 def test_a_control_message_gets_no_answer(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -150,6 +159,7 @@ def test_names_that_differ_by_case_only(server: ServerProcess) -> None:
         assert client.try_subscribe(b"CASE-OF-IT")[1].startswith(b'rejecting channel "CASE-OF-IT" because')
 
 
+@pytest.mark.row(33)
 def test_limits_of_channels_and_messages() -> None:
     with running_server("-mc", "1", "-mm", "3", "-msu", "2") as server, StanClient(server.port) as client:
         client.connect()

@@ -19,6 +19,7 @@ def sequences(client: StanClient, count: int) -> list[int]:
     return found
 
 
+@pytest.mark.row(36)
 def test_the_answer_comes_before_any_message(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -33,6 +34,7 @@ def test_the_answer_comes_before_any_message(server: ServerProcess) -> None:
             client.wire.ask(b"UNSUB %d\r\n" % len(client.waiting))
 
 
+@pytest.mark.row(37, 38, 39)
 @pytest.mark.parametrize(
     ("start", "sequence", "delta_ns", "expected"),
     [
@@ -108,6 +110,7 @@ def test_start_at_a_moment_between_two_messages(server: ServerProcess) -> None:
         assert sequences(client, 2) == [3, 4]
 
 
+@pytest.mark.row(35)
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
@@ -131,6 +134,7 @@ def test_subscriptions_that_are_refused(server: ServerProcess, fields: bytes, er
         assert read_fields(client.answer(SUBSCRIBE, fields)) == {3: error}
 
 
+@pytest.mark.row(35, 89, 104)
 def test_names_that_are_refused(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -141,6 +145,7 @@ def test_names_that_are_refused(server: ServerProcess) -> None:
         assert client.try_subscribe(b"names", durable=b"a:b")[1] == b"stan: duplicate durable registration"
 
 
+@pytest.mark.row(53, 54)
 def test_the_window(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -167,6 +172,7 @@ def test_each_subscription_gets_every_message(server: ServerProcess) -> None:
         assert [got.sequence for got in other.deliveries(2, theirs)] == [1, 2]
 
 
+@pytest.mark.row(64)
 def test_redelivery_after_ack_wait_until_the_acknowledgement(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -182,6 +188,7 @@ def test_redelivery_after_ack_wait_until_the_acknowledgement(server: ServerProce
         assert client.quiet()
 
 
+@pytest.mark.row(69)
 def test_an_acknowledgement_that_is_none(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -198,6 +205,7 @@ def test_an_acknowledgement_that_is_none(server: ServerProcess) -> None:
         assert client.delivery(subscription).sequence == 2
 
 
+@pytest.mark.row(40, 47, 80)
 def test_a_durable_resumes_where_it_was(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -225,6 +233,7 @@ def test_a_durable_resumes_where_it_was(server: ServerProcess) -> None:
         assert sequences(client, 4) == [1, 2, 3, 4]
 
 
+@pytest.mark.row(82)
 def test_replace_durable() -> None:
     with running_server("-replace_durable") as server, StanClient(server.port) as client:
         client.connect()
@@ -238,6 +247,7 @@ def test_replace_durable() -> None:
         assert client.quiet()
 
 
+@pytest.mark.row(48)
 def test_a_subscription_is_found_by_its_delivery_inbox_too(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()
@@ -248,6 +258,7 @@ def test_a_subscription_is_found_by_its_delivery_inbox_too(server: ServerProcess
         assert client.close_subscription(subscription) == b"stan: invalid subscription"
 
 
+@pytest.mark.row(49)
 def test_unsubscribes_that_are_refused(server: ServerProcess) -> None:
     unsubscribe, close = b"_STAN.unsub.test-cluster", b"_STAN.subclose.test-cluster"
     with StanClient(server.port) as client, StanClient(server.port) as other:
@@ -269,6 +280,7 @@ def test_unsubscribes_that_are_refused(server: ServerProcess) -> None:
         assert other.delivery(theirs).data == b"still there"
 
 
+@pytest.mark.row(90)
 def test_a_queue_group_takes_turns(server: ServerProcess) -> None:
     with StanClient(server.port) as publisher:
         publisher.connect()
@@ -296,6 +308,7 @@ def test_who_leaves_a_group_leaves_its_messages_to_the_others(server: ServerProc
         assert stays.delivery(second) == (3, b"handover", b"3", 0)
 
 
+@pytest.mark.row(94)
 def test_a_durable_group_waits_for_anybody(server: ServerProcess) -> None:
     with StanClient(server.port) as client:
         client.connect()

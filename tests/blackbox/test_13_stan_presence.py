@@ -89,6 +89,7 @@ def test_while_nobody_else_is_there_the_message_stays() -> None:
             assert holds.quiet()
 
 
+@pytest.mark.row(6, 14)
 def test_a_client_id_is_free_at_once_when_its_connection_is_gone(server: ServerProcess) -> None:
     took_s = []
     for _ in range(TRIES):
@@ -107,6 +108,7 @@ def test_a_client_id_is_free_at_once_when_its_connection_is_gone(server: ServerP
     assert min(took_s) < PROBE_S * 0.8, "it did not wait for an answer that cannot come"
 
 
+@pytest.mark.row(4)
 def test_a_client_id_in_use_is_refused_by_the_answer_of_its_owner(server: ServerProcess) -> None:
     with StanClient(server.port) as old, StanClient(server.port, old.client_id) as new:
         old.connect()
@@ -123,6 +125,7 @@ def test_a_client_id_in_use_is_refused_by_the_answer_of_its_owner(server: Server
         assert old.ping() == b""
 
 
+@pytest.mark.row(5, 7)
 def test_a_client_id_whose_owner_hangs_is_free_after_half_a_second(server: ServerProcess) -> None:
     with (
         StanClient(server.port) as old,
@@ -187,6 +190,7 @@ def test_an_acknowledgement_after_the_return_counts(server: ServerProcess) -> No
         assert client.delivery(subscription) == (2, b"late-ack", b"2", 0)
 
 
+@pytest.mark.row(10)
 def test_an_absent_client_is_removed_when_its_heartbeats_have_failed() -> None:
     with running_server("-hbi", "50ms", "-hbt", "10s", "-hbf", "3", "-SD") as server, StanClient(server.port) as other:
         other.connect()

@@ -36,10 +36,12 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
+@pytest.mark.row(130)
 def test_the_lines_of_a_start() -> None:
     with running_server("-cid", "shop", "-n", "the bus", "-m", "-1") as server:
         lines = server.log.splitlines()
         server.wait_line("Starting http monitor on ")
+    assert server.log.count("Streaming Server is ready") == 1
     expected = [
         "STREAM: Starting nats-streaming-server[shop] version ",
         "STREAM: ServerID: ",
@@ -101,6 +103,7 @@ def wait_for_greeting(server: ServerProcess, port: int) -> WireClient:
             assert server.is_running(), server.log
 
 
+@pytest.mark.row(34, 132)
 def test_monitoring_counts_what_happens() -> None:
     with running_server("-m", "-1", "-cid", "counted") as server:
         with StanClient(server.port, cluster=b"counted") as client:
@@ -135,6 +138,7 @@ def test_an_occupied_port_is_one_clear_line(flag: str) -> None:
     assert "[FTL] STREAM: Failed to start: " in fatal[0]
     assert f"{HOST}:{port}" in fatal[0]
     assert "address already in use" in fatal[0]
+    assert ("choose another port with -p" in fatal[0]) == (flag == "-p")
     assert not [line for line in lines if "Traceback" in line or "Error:" in line or "is ready" in line]
 
 
@@ -142,9 +146,11 @@ def test_an_address_that_is_not_ours() -> None:
     ended = failed_start("-a", "192.0.2.1", "-p", "-1")
     assert ended.returncode == 1
     assert len([line for line in ended.stderr.splitlines() if "[FTL] STREAM: Failed to start: " in line]) == 1
+    assert "choose another port" not in ended.stderr, "it is not the port that is wrong"
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -1,7 +1,9 @@
 """Stopping: signals, exit codes, and that nothing under way is lost (docs/protocol.md §12.6, §12.7)."""
 
 import contextlib
+import os
 import signal
+import socket
 import time
 
 import pytest
@@ -11,9 +13,12 @@ from tests.blackbox.wire_client import WireClient
 from tests.server_process import PATIENCE_S, ServerProcess, running_server
 from tests.wire.wire_format import blob
 
+ours = pytest.mark.skipif("DURABUS_TEST_SERVER" in os.environ, reason="this is how Durabus differs")
+
 ENDS = [(signal.SIGINT, 0), (signal.SIGTERM, 143)]
 
 
+@pytest.mark.row(124)
 @pytest.mark.parametrize(("number", "code"), ENDS)
 def test_exit_codes(number: signal.Signals, code: int) -> None:
     with running_server("-m", "-1") as server, WireClient(server.port) as client:
@@ -25,6 +30,19 @@ def test_exit_codes(number: signal.Signals, code: int) -> None:
             WireClient(server.port)
 
 
+@ours
+@pytest.mark.row(124)
+def test_quit_shows_what_the_server_was_doing_and_stops_it() -> None:
+    with running_server("-m", "-1") as server, WireClient(server.port) as client:
+        assert client.ask() == b""
+        assert server.stop(signal.SIGQUIT) == 2
+        assert client.rest() == b""
+        assert "(most recent call first)" in server.log
+        assert "[WRN] STREAM: QUIT: standard error shows what every thread was doing; stopping" in server.log
+        assert "Shutting down." in server.log
+
+
+@pytest.mark.row(126)
 @pytest.mark.parametrize(("number", "code"), ENDS)
 def test_publishes_that_were_sent_before_the_signal_are_answered(number: signal.Signals, code: int) -> None:
     count = 3000
@@ -41,6 +59,26 @@ def test_publishes_that_were_sent_before_the_signal_are_answered(number: signal.
         assert [got.data for got in listener.deliveries(count, subscription)] == [b"%d" % i for i in range(count)]
         assert server.wait_end() == code
         assert client.wire.rest() == listener.wire.rest() == b""
+
+
+@pytest.mark.row(126)
+@pytest.mark.parametrize(("number", "code"), ENDS)
+def test_publishes_that_had_arrived_but_were_not_read_yet_are_answered(number: signal.Signals, code: int) -> None:
+    """The server stands still while they and the signal come: all of it is there at the same moment."""
+    count = 12
+    with running_server() as server, StanClient(server.port) as client:
+        client.connect()
+        assert client.wire.ask() == b""
+        client.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        server.process.send_signal(signal.SIGSTOP)
+        for _ in range(count):
+            client.send_publish(b"in-flight", bytes(30_000))
+        server.process.send_signal(number)
+        server.process.send_signal(signal.SIGCONT)
+        answers = [client.receive() for _ in range(count)]
+        assert {message.subject for message in answers} == {client.ack_subject}
+        assert not any(read_fields(message.payload).text(2) for message in answers)
+        assert server.wait_end() == code
 
 
 def test_nobody_begins_anything_during_a_stop() -> None:
@@ -69,6 +107,7 @@ def test_a_client_that_never_stops_talking_does_not_hold_the_server() -> None:
         assert server.wait_end() == 143
 
 
+@pytest.mark.row(126)
 def test_a_client_that_does_not_read_does_not_hold_the_server() -> None:
     with running_server() as server, WireClient(server.port, receive_buffer_bytes=65536) as deaf:
         deaf.ask(b"SUB flood 1\r\n")
@@ -79,6 +118,7 @@ def test_a_client_that_does_not_read_does_not_hold_the_server() -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.row(126)
 def test_two_signals_are_one_stop() -> None:
     with running_server("-m", "-1") as server, WireClient(server.port) as client:
         assert client.ask() == b""

@@ -58,6 +58,7 @@ def test_the_greeting() -> None:
     assert (bus.info, bus.take_output()) == (b"", b""), "the server speaks first"
     bus.feed(HELLO % 5)
     assert json.loads(bus.info)["max_payload"] == 5
+    assert bus.payload_bytes_max == 5
     bus.greet(b'{"name":"me"}')
     assert bus.take_output() == b'CONNECT {"name":"me"}\r\nPING\r\n'
     assert (bus.pings, bus.pongs, bus.is_open()) == (1, 0, False)

@@ -485,3 +485,20 @@ def test_the_parts_that_others_implement_are_abstract() -> None:
         Exchange().discard(subscription)
     with pytest.raises(NotImplementedError):
         Exchange().mark_dirty(one.session)
+
+
+@pytest.mark.parametrize(
+    ("address", "connect", "label"),
+    [
+        ("10.0.0.1", b"{}", "10.0.0.1:4711 - cid:1"),
+        ("::1", b'{"lang":"go"}', '[::1]:4711 - cid:1 - "go"'),
+        ("10.0.0.1", b'{"version":"1","lang":"go","name":"shop"}', '10.0.0.1:4711 - cid:1 - "v1:go:shop"'),
+        ("10.0.0.1", b'{"name":"a\\"b\\\\"}', '10.0.0.1:4711 - cid:1 - "a\\"b\\\\"'),
+    ],
+)
+def test_what_the_log_calls_a_connection(address: str, connect: bytes, label: str) -> None:
+    one = Alone(b"")
+    one.session.address, one.session.port = address, 4711
+    assert one.session.label() == label.partition(' - "')[0]
+    one.say(b"CONNECT " + connect + b"\r\n")
+    assert one.session.label() == label

@@ -120,6 +120,7 @@ def test_no_malformed_address_shows_a_credential(text: str, form: str) -> None:
         assert "hidden" not in str(one) and "hidden" not in repr(one)
 
 
+@pytest.mark.row(122)
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

@@ -1,5 +1,7 @@
 """The Node client loses its connection, its server, or its client ID."""
 
+import pytest
+
 from tests.clients.conftest import Cast
 from tests.clients.tcp_proxy import TcpProxy
 from tests.server_process import ServerProcess, running_server
@@ -30,6 +32,7 @@ def test_a_lost_connection_is_no_lost_session(server: ServerProcess, proxy: TcpP
     client.close()
 
 
+@pytest.mark.row(14)
 def test_a_server_that_restarts_without_its_memory_is_noticed(node: Cast) -> None:
     with running_server() as server:
         client = node().connect(server.port, stanPingInterval=1000, stanMaxPingOut=10)
@@ -55,6 +58,7 @@ def test_a_server_that_does_not_come_back_is_noticed_by_pings(node: Cast) -> Non
         assert client.wait("connection_lost")["error"] == PINGS_FAILED
 
 
+@pytest.mark.row(14)
 def test_a_client_that_was_replaced_while_it_was_away_is_told(
     server: ServerProcess, proxy: TcpProxy, node: Cast
 ) -> None:

@@ -39,6 +39,7 @@ def test_many_publishes_are_under_way_at_once(server: ServerProcess, node: Cast)
     client.close()
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("subject", ["a/b", "a..b", "a.*"])
 def test_a_subject_that_is_none(server: ServerProcess, node: Cast, subject: str) -> None:
     client = node().connect(server.port)
@@ -53,6 +54,7 @@ def test_a_message_that_is_too_large_is_not_stored(server: ServerProcess, node: 
     assert "Maximum Payload Violation" in str(client.wait("error")["error"])
 
 
+@pytest.mark.row(4)
 def test_a_client_id_that_is_in_use(server: ServerProcess, node: Cast) -> None:
     owner, other = node().connect(server.port), node()
     other.begin_connect(server.port, owner.client_id)
@@ -69,12 +71,14 @@ def test_a_client_id_with_letters_that_are_not_allowed(server: ServerProcess, no
     assert client.wait("error")["error"] == error
 
 
+@pytest.mark.row(6)
 def test_a_client_id_whose_owner_was_killed_is_free_at_once(server: ServerProcess, node: Cast) -> None:
     owner = node().connect(server.port)
     owner.kill()
     node().connect(server.port, owner.client_id).close()
 
 
+@pytest.mark.row(5)
 def test_a_client_id_whose_owner_hangs_is_free_after_half_a_second(server: ServerProcess, node: Cast) -> None:
     owner = node().connect(server.port, stanPingInterval=1000)
     owner.hang()

@@ -88,6 +88,7 @@ def test_a_durable_group_catches_up_when_an_instance_is_back(server: ServerProce
     ]
 
 
+@pytest.mark.row(92)
 @pytest.mark.parametrize("leave", ["close", "unsubscribe"])
 def test_who_leaves_hands_over_at_once(server: ServerProcess, node: Cast, leave: str) -> None:
     first, second = two_instances(server, node, f"leaves-{leave}", ACK_WAIT_MS)

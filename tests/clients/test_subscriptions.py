@@ -9,6 +9,7 @@ from tests.clients.node_client import Message, Options
 from tests.server_process import ServerProcess
 
 
+@pytest.mark.row(37)
 @pytest.mark.parametrize(
     ("setters", "expected"),
     [
@@ -83,6 +84,7 @@ def test_a_durable_resumes_in_another_process(server: ServerProcess, node: Cast)
     assert third.message("it").sequence in (3, 4)
 
 
+@pytest.mark.row(64)
 def test_acknowledgement_by_hand_and_redelivery(server: ServerProcess, node: Cast) -> None:
     client = node().connect(server.port)
     client.subscribe("it", "by-hand", {"setManualAckMode": True, "setAckWait": 1000, "setMaxInFlight": 1})
@@ -100,6 +102,7 @@ def test_acknowledgement_by_hand_and_redelivery(server: ServerProcess, node: Cas
     client.close()
 
 
+@pytest.mark.row(53, 54)
 def test_the_window(server: ServerProcess, node: Cast) -> None:
     client = node().connect(server.port)
     client.subscribe("it", "window", {"setManualAckMode": True, "setMaxInFlight": 2})
@@ -112,6 +115,7 @@ def test_the_window(server: ServerProcess, node: Cast) -> None:
     client.close()
 
 
+@pytest.mark.row(81)
 def test_unsubscribe_forgets_a_durable_and_close_does_not(server: ServerProcess, node: Cast) -> None:
     client = node().connect(server.port)
     options: Options = {"setDurableName": "d", "setDeliverAllAvailable": []}

@@ -77,6 +77,9 @@ class RecordingLog(Log):
         super().__init__(debug_on=True)
         self.lines: list[tuple[str, str]] = []
 
+    def trace(self, text: str) -> None:
+        self.lines.append(("trace", text))
+
     def debug(self, text: str) -> None:
         self.lines.append(("debug", text))
 

@@ -4,6 +4,8 @@ Acknowledgements are in test_delivery_acks.py, groups in test_delivery_groups.py
 test_delivery_paging.py.
 """
 
+import pytest
+
 from durabus.streaming.options import ChannelLimits, CoreOptions
 from tests.streaming.harness import SECOND_NS, Bus, Sub, encoded
 
@@ -35,6 +37,7 @@ def heartbeats(interval_s: float, timeout_s: float, failures_max: int) -> CoreOp
 # First deliveries.
 
 
+@pytest.mark.row(53)
 def test_messages_come_in_order_and_once() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -55,6 +58,7 @@ def test_messages_come_in_order_and_once() -> None:
     assert {message.channel for message in sub.messages} == {b"foo"}
 
 
+@pytest.mark.row(29)
 def test_a_subscriber_has_the_message_before_its_publisher_has_the_acknowledgement() -> None:
     client = Bus().connect("a")
     sub = client.subscribe("foo")
@@ -63,6 +67,7 @@ def test_a_subscriber_has_the_message_before_its_publisher_has_the_acknowledgeme
     assert [subject == sub.inbox.encode() for subject, _ in client.heard] == [True] * 3 + [False] * 3
 
 
+@pytest.mark.row(53, 54)
 def test_no_more_than_max_in_flight_are_sent() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -84,6 +89,7 @@ def test_no_more_than_max_in_flight_are_sent() -> None:
     assert (member.is_stalled(), member.pending) == (False, 1)
 
 
+@pytest.mark.row(53)
 def test_one_at_a_time_is_strictly_in_order() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -113,6 +119,7 @@ def test_a_backlog_of_large_messages() -> None:
     assert [message.data[:1] + message.data[-1:] for message in sub.messages] == [bytes([i, i]) for i in range(9)]
 
 
+@pytest.mark.row(56)
 def test_what_limits_remove_is_passed_over() -> None:
     options = CoreOptions()
     options.channel_limits = ChannelLimits(messages_max=5)
@@ -137,6 +144,7 @@ def test_each_subscription_goes_at_its_own_pace() -> None:
     assert [sub.sequences for sub in subs] == [[1], [1, 2, 3], [1, 2, 3]]
 
 
+@pytest.mark.row(34)
 def test_deliveries_are_counted() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -152,6 +160,7 @@ def test_deliveries_are_counted() -> None:
 # Redeliveries.
 
 
+@pytest.mark.row(64, 65)
 def test_a_message_that_is_not_acknowledged_comes_again_after_exactly_ack_wait() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -166,6 +175,7 @@ def test_a_message_that_is_not_acknowledged_comes_again_after_exactly_ack_wait()
     assert bus.core.state.channels[b"foo"].cohorts[0].redelivered == {}
 
 
+@pytest.mark.row(65)
 def test_the_count_never_is_zero() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -196,6 +206,7 @@ def test_after_a_long_pause_it_counts_from_now() -> None:
     assert seen(sub) == [(1, 0, 0.0), (1, 1, 10.5), (1, 2, 11.5), (1, 3, 12.5)]
 
 
+@pytest.mark.row(72)
 def test_what_is_due_within_fifteen_milliseconds_goes_out_together() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -217,6 +228,7 @@ def test_what_is_due_within_fifteen_milliseconds_goes_out_together() -> None:
     ], "and each is due again after its own time"
 
 
+@pytest.mark.row(72)
 def test_redeliveries_are_in_the_order_in_which_they_are_due() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -252,6 +264,7 @@ def test_a_sleeping_server_redelivers_in_the_order_in_which_it_was_due() -> None
     assert seen(sub) == [(1, 1, 64.0), (2, 1, 64.0), (3, 1, 64.0), (4, 1, 64.0)]
 
 
+@pytest.mark.row(67)
 def test_redeliveries_do_not_ask_the_window() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -274,6 +287,7 @@ def test_new_messages_come_between_redeliveries() -> None:
     assert seen(sub) == [(1, 0, 0.0), (2, 0, 1.0), (1, 1, 2.0), (3, 0, 2.0), (2, 1, 3.0)]
 
 
+@pytest.mark.row(60, 73)
 def test_what_limits_have_removed_counts_as_acknowledged() -> None:
     options = CoreOptions()
     options.channel_limits = ChannelLimits(messages_max=3)
@@ -289,6 +303,7 @@ def test_what_limits_have_removed_counts_as_acknowledged() -> None:
     assert seen(sub) == [(5, 0, 1.0)]
 
 
+@pytest.mark.row(60, 73)
 def test_some_of_what_is_due_is_gone() -> None:
     options = CoreOptions()
     options.channel_limits = ChannelLimits(messages_max=3)
@@ -327,6 +342,7 @@ def test_the_longest_ack_wait() -> None:
 # Clients that do not answer, and clients that are away.
 
 
+@pytest.mark.row(71)
 def test_nothing_is_redelivered_to_a_client_that_fails_its_heartbeats() -> None:
     bus = Bus(options=heartbeats(2, 1, 10))
     client, publisher = bus.connect("a"), bus.connect("p")
@@ -452,6 +468,7 @@ def test_an_inbox_that_nobody_listened_on_yet() -> None:
 # Durables.
 
 
+@pytest.mark.row(62)
 def test_a_resumed_durable_gets_what_is_pending_before_what_is_new() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -487,6 +504,7 @@ def test_after_a_resume_what_is_pending_is_due_after_its_old_time() -> None:
     assert seen(sub) == [(1, 1, 10.0), (1, 2, 35.0), (1, 3, 40.0), (1, 4, 45.0), (1, 5, 50.0)]
 
 
+@pytest.mark.row(58)
 def test_a_durable_that_is_offline_is_sent_nothing() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -501,6 +519,7 @@ def test_a_durable_that_is_offline_is_sent_nothing() -> None:
     assert bus.core.state.statistics.out_messages == 1
 
 
+@pytest.mark.row(60)
 def test_what_was_removed_while_a_durable_was_offline() -> None:
     options = CoreOptions()
     options.channel_limits = ChannelLimits(messages_max=3)

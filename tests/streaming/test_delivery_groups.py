@@ -55,6 +55,7 @@ def heartbeats(interval_s: float, timeout_s: float, failures_max: int) -> CoreOp
 # Who gets which.
 
 
+@pytest.mark.row(90)
 @pytest.mark.parametrize("auto_ack", [False, True])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_idle_members_take_turns(auto_ack: bool, at_once: bool) -> None:
@@ -66,6 +67,7 @@ def test_idle_members_take_turns(auto_ack: bool, at_once: bool) -> None:
     assert [sub.sequences for sub in subs] == [[1, 4, 7, 10], [2, 5, 8, 11], [3, 6, 9, 12]]
 
 
+@pytest.mark.row(90)
 def test_whoever_has_least_in_flight_is_next() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -87,6 +89,7 @@ def test_members_of_one_client_are_members_like_others() -> None:
     assert [sub.sequences for sub in subs] == [[1, 3], [2, 4]]
 
 
+@pytest.mark.row(91)
 def test_a_stalled_member_is_passed_over() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -95,6 +98,7 @@ def test_a_stalled_member_is_passed_over() -> None:
     assert (first.sequences, second.sequences) == ([1], [2, 3, 4, 5])
 
 
+@pytest.mark.row(55, 91)
 def test_a_group_is_stalled_when_all_of_it_is() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -109,6 +113,7 @@ def test_a_group_is_stalled_when_all_of_it_is() -> None:
     assert third.sequences == [8], "one more member opens a way, too"
 
 
+@pytest.mark.row(103)
 def test_members_with_different_windows() -> None:
     bus = Bus()
     a, b, c = (bus.connect(name) for name in "abc")
@@ -141,6 +146,7 @@ def test_a_member_that_fails_its_heartbeats_comes_last() -> None:
 # Again.
 
 
+@pytest.mark.row(68, 98)
 def test_what_is_due_goes_to_whoever_has_least_in_flight() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -156,6 +162,7 @@ def test_what_is_due_goes_to_whoever_has_least_in_flight() -> None:
     assert seen(first) == seen(second) == []
 
 
+@pytest.mark.row(65)
 def test_counts_go_on_from_member_to_member() -> None:
     bus = Bus()
     clients = [bus.connect(name) for name in "abc"]
@@ -180,6 +187,7 @@ def test_a_message_is_with_one_member_at_a_time() -> None:
         bus.advance(1)
 
 
+@pytest.mark.row(67)
 def test_a_redelivery_does_not_ask_the_window() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -203,6 +211,7 @@ def test_a_message_that_is_due_again_makes_room_where_it_was() -> None:
     assert second.sequences[-1] == 4, "one moved from the second to the first, though that was full"
 
 
+@pytest.mark.row(99)
 def test_any_member_may_acknowledge() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -215,6 +224,7 @@ def test_any_member_may_acknowledge() -> None:
     assert 1 not in first.sequences[2:] + second.sequences[1:]
 
 
+@pytest.mark.row(99)
 def test_the_former_member_may_acknowledge_what_was_moved() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -229,6 +239,7 @@ def test_the_former_member_may_acknowledge_what_was_moved() -> None:
     assert pending(bus) == {b"a": 0, b"b": 0}
 
 
+@pytest.mark.row(71)
 def test_a_group_whose_only_member_fails_its_heartbeats_is_redelivered_to() -> None:
     bus = Bus(options=heartbeats(2, 1, 10))
     a, b = bus.connect("a"), bus.connect("b")
@@ -267,6 +278,7 @@ def test_everything_of_a_member_that_hangs_reaches_others_in_the_end() -> None:
 # Members who leave.
 
 
+@pytest.mark.row(92)
 def test_what_a_member_held_is_spread_in_the_order_in_which_it_was_due() -> None:
     bus = Bus()
     a, b, c = (bus.connect(name) for name in "abc")
@@ -346,6 +358,7 @@ def test_a_client_that_closes_leaves_all_its_groups() -> None:
     assert [sub.sequences for sub in mine + theirs] == [[1]] * 4
 
 
+@pytest.mark.row(93)
 def test_a_group_without_members_is_gone() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -360,6 +373,7 @@ def test_a_group_without_members_is_gone() -> None:
 # Durable groups.
 
 
+@pytest.mark.row(94)
 def test_a_durable_group_outlives_its_members() -> None:
     bus = Bus()
     a, b, c = (bus.connect(name) for name in "abc")
@@ -407,6 +421,7 @@ def test_counts_of_a_durable_group_go_on() -> None:
 # Members who are away.
 
 
+@pytest.mark.row(100)
 def test_what_a_crashed_member_had_moves_after_the_grace() -> None:
     bus = Bus()
     a, b, c = (bus.connect(name) for name in "abc")
@@ -542,7 +557,7 @@ def test_a_session_that_ends_leaves_its_groups() -> None:
     b.publish("foo", b"x", b"x")
     a.hangs = True
     bus.advance(30)
-    assert bus.log.texts("debug").count("[Client:a] Timed out on heartbeats") == 1
+    assert bus.log.texts("error").count("[Client:a] Timed out on heartbeats") == 1
     assert first.sequences == [1]
     assert seen(second) == [(2, 0, 0.0), (1, 1, 9.0)], "three heartbeats of 2 s and 1 s"
     assert len(group(bus).members) == 1

@@ -1,5 +1,7 @@
 """Delivery from a store that has nothing at hand: pages come later, in any order, when much has changed meanwhile."""
 
+import pytest
+
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import ChannelLimits, CoreOptions
 from durabus.testing.faults import FaultyStore
@@ -48,6 +50,21 @@ def test_one_page_at_a_time() -> None:
     assert sub.sequences == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.row(57)
+def test_messages_that_come_while_a_page_is_read_need_no_other_occasion() -> None:
+    bus = SlowBus()
+    client = bus.connect("a")
+    sub = client.subscribe("foo")
+    client.publish("foo", b"1")
+    client.publish("foo", b"2")
+    client.publish("foo", b"3")
+    assert bus.read() == 1
+    assert sub.sequences == [1]
+    bus.read_all()
+    assert sub.sequences == [1, 2, 3]
+
+
+@pytest.mark.row(54, 57)
 def test_room_that_came_while_a_page_was_read() -> None:
     bus = SlowBus()
     client = bus.connect("a")
@@ -102,6 +119,7 @@ def test_a_durable_that_is_resumed_while_a_page_is_read() -> None:
     assert again.sequences == [2, 3, 4, 5, 6]
 
 
+@pytest.mark.row(62)
 def test_what_is_pending_comes_before_what_is_new_however_the_store_answers() -> None:
     bus = SlowBus()
     client = bus.connect("a")
@@ -119,6 +137,7 @@ def test_what_is_pending_comes_before_what_is_new_however_the_store_answers() ->
     assert [message.count for message in again.messages] == [1, 1, 1, 1, 0, 0]
 
 
+@pytest.mark.row(66)
 def test_what_was_acknowledged_while_it_was_read_again_is_not_sent() -> None:
     bus = SlowBus()
     client = bus.connect("a")
@@ -135,6 +154,7 @@ def test_what_was_acknowledged_while_it_was_read_again_is_not_sent() -> None:
     assert seen(sub) == [(2, 2, 2.0)], "only what was sent counts"
 
 
+@pytest.mark.row(56)
 def test_limits_that_overtake_a_page() -> None:
     bus = SlowBus(limited(messages_max=3))
     client = bus.connect("a")
@@ -171,6 +191,7 @@ def test_age_that_overtakes_a_page() -> None:
     assert sub.sequences == [3]
 
 
+@pytest.mark.row(59, 61)
 def test_a_page_that_cannot_be_read() -> None:
     """It is not asked for again and again, but with the next occasion."""
     bus = SlowBus()
@@ -219,6 +240,7 @@ def test_what_moves_on_while_it_is_read_again_is_sent_once() -> None:
     assert seen(second) == [(1, 1, 5.0)]
 
 
+@pytest.mark.row(73)
 def test_what_is_removed_while_it_is_read_again_is_acknowledged_at_the_next_time() -> None:
     bus = SlowBus(limited(messages_max=2))
     client = bus.connect("a")

@@ -13,11 +13,13 @@ def error_of(client: Client, payload: bytes) -> str:
     return str(decoded("CloseResponse", client.request(CLOSE, payload))["error"], "utf-8")
 
 
+@pytest.mark.row(18)
 def test_success_is_an_empty_answer() -> None:
     client = Bus().connect("a")
     assert client.request(CLOSE, encoded("CloseRequest", client_id="a")) == b""
 
 
+@pytest.mark.row(18)
 def test_the_second_close_finds_nobody() -> None:
     client = Bus().connect("a")
     assert client.close() == ""
@@ -63,6 +65,7 @@ def test_several_in_one_chunk_are_answered_in_order() -> None:
     assert answers == ["", "stan: unknown clientID", ""]
 
 
+@pytest.mark.row(19)
 def test_what_was_sent_before_counts() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -82,6 +85,7 @@ def test_what_was_sent_before_counts() -> None:
     assert again.sequences == [2, 3], "the ack of 1 came in time, that of 2 did not"
 
 
+@pytest.mark.row(51)
 def test_subscriptions_are_closed_and_not_unsubscribed() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -96,6 +100,7 @@ def test_subscriptions_are_closed_and_not_unsubscribed() -> None:
     assert not channel.has_active_subscription()
 
 
+@pytest.mark.row(58)
 def test_nothing_is_sent_to_it_any_more() -> None:
     bus = Bus()
     client, publisher = bus.connect("a"), bus.connect("b")
@@ -110,6 +115,7 @@ def test_nothing_is_sent_to_it_any_more() -> None:
     assert client.heartbeats == []
 
 
+@pytest.mark.row(18)
 def test_the_name_is_free_again() -> None:
     bus = Bus()
     client = bus.connect("a")

@@ -7,7 +7,7 @@ import pytest
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import REFUSED
 from durabus.testing.faults import FaultyStore
-from tests.streaming.harness import SECOND_NS, Bus, Client, decoded, encoded
+from tests.streaming.harness import SECOND_NS, Bus, Client, PubAck, decoded, encoded
 from tests.wire.wire_format import blob, integer
 
 DISCOVER = "_STAN.discover.test-cluster"
@@ -39,6 +39,7 @@ SUBJECTS = {
 }
 
 
+@pytest.mark.row(1)
 def test_success_tells_all_subjects() -> None:
     client = Bus().connect("a", protocol=1, ping_interval_s=5, ping_out_max=88)
     assert said(client.response) == {
@@ -49,11 +50,19 @@ def test_success_tells_all_subjects() -> None:
     }
 
 
+@pytest.mark.row(1)
 def test_a_client_of_protocol_0_is_told_nothing_of_pings() -> None:
     client = Bus().connect("a", protocol=0, ping_interval_s=5, ping_out_max=88)
     assert said(client.response) == SUBJECTS
 
 
+def test_a_client_of_protocol_0_is_known_by_its_connection_all_the_same() -> None:
+    client = Bus().connect("a", protocol=0)
+    assert client.ping() == ""
+    assert client.publish("foo", b"x", client_id="") == [PubAck("a.1")]
+
+
+@pytest.mark.row(1)
 @pytest.mark.parametrize(("interval_s", "out_max"), [(0, 0), (-1, -5), (2**31 - 1, 3)])
 def test_ping_numbers_come_back_as_they_came(interval_s: int, out_max: int) -> None:
     client = Bus().connect("a", protocol=2, ping_interval_s=interval_s, ping_out_max=out_max)
@@ -61,11 +70,13 @@ def test_ping_numbers_come_back_as_they_came(interval_s: int, out_max: int) -> N
     assert client.response["ping"]
 
 
+@pytest.mark.row(3)
 @pytest.mark.parametrize("client_id", ["a", "A-b_9", "-", "_", "0", "x" * 300])
 def test_valid_client_ids(client_id: str) -> None:
     assert Bus().connect(client_id).is_connected
 
 
+@pytest.mark.row(3)
 @pytest.mark.parametrize(
     "client_id", ["", ".", "a.b", "a b", "a:b", "a*", "a>", "a/b", "é", "a\n", "\n", b"\xff", "a\x00"]
 )
@@ -77,6 +88,7 @@ def test_invalid_client_ids(client_id: str | bytes) -> None:
     assert bus.core.state.clients.by_id == {}
 
 
+@pytest.mark.row(2)
 @pytest.mark.parametrize(
     "payload",
     [
@@ -108,6 +120,7 @@ def test_without_a_reply_subject_it_is_registered_all_the_same() -> None:
     assert client.ping() == ""
 
 
+@pytest.mark.row(16)
 def test_what_a_client_said_is_remembered() -> None:
     bus = Bus()
     bus.connect("a", connection_id=b"\x00\xff", protocol=1, ping_interval_s=7, ping_out_max=9)
@@ -120,6 +133,7 @@ def test_what_a_client_said_is_remembered() -> None:
 # An ID that somebody has.
 
 
+@pytest.mark.row(4)
 def test_an_owner_who_is_there_keeps_it() -> None:
     bus = Bus()
     owner = bus.connect("a")
@@ -135,6 +149,7 @@ def test_an_owner_who_is_there_keeps_it() -> None:
     assert owner.heartbeats == [0.0, 30.0], "the question changes nothing about its own heartbeats"
 
 
+@pytest.mark.row(5)
 def test_an_owner_who_hangs_has_half_a_second() -> None:
     bus = Bus()
     owner = bus.connect("a", hangs=True)
@@ -148,6 +163,40 @@ def test_an_owner_who_hangs_has_half_a_second() -> None:
     assert (owner.ping(), newcomer.ping()) == (REPLACED, "")
 
 
+@pytest.mark.row(5)
+def test_of_an_owner_that_was_replaced_only_what_is_durable_stays() -> None:
+    bus = Bus()
+    owner, publisher = bus.connect("a", hangs=True), bus.connect("p")
+    owner.subscribe("foo")
+    owner.subscribe("foo", queue="q")
+    owner.subscribe("foo", durable="d")
+    newcomer = bus.dial("a")
+    newcomer.connect()
+    channel = bus.core.state.channels[b"foo"]
+    bus.advance(0.499)
+    assert channel.subscription_count == 3
+    bus.advance(0.001)
+    assert newcomer.is_connected
+    assert (channel.subscription_count, channel.has_active_subscription()) == (1, False)
+    heard = len(owner.heard)
+    publisher.publish("foo", b"1")
+    assert len(owner.heard) == heard
+    assert newcomer.subscribe("foo", durable="d").sequences == [1]
+
+
+def test_the_log_tells_who_came_in_whose_place() -> None:
+    bus = Bus()
+    old = bus.connect("a")
+    old.vanish()
+    new = bus.connect("a")
+    lines = [line for line in bus.log.texts("debug") if "(Inbox=" in line]
+    assert lines == [
+        f"[Client:a] Connected (Inbox={old.heartbeat_inbox})",
+        f"[Client:a] Closed (Inbox={old.heartbeat_inbox})",
+        f"[Client:a] Replaced old client (Inbox={new.heartbeat_inbox})",
+    ]
+
+
 def test_an_answer_that_comes_too_late_changes_nothing() -> None:
     bus = Bus()
     owner = bus.connect("a", hangs=True)
@@ -159,6 +208,7 @@ def test_an_answer_that_comes_too_late_changes_nothing() -> None:
     assert (owner.ping(), newcomer.ping()) == (REPLACED, "")
 
 
+@pytest.mark.row(6)
 def test_an_owner_whose_socket_is_gone_is_replaced_at_once() -> None:
     bus = Bus()
     owner = bus.connect("a")
@@ -176,6 +226,7 @@ def test_an_owner_whose_socket_is_gone_is_replaced_at_once() -> None:
     assert sub.messages == []
 
 
+@pytest.mark.row(6)
 def test_an_inbox_that_nobody_ever_listened_on_cannot_be_asked() -> None:
     bus = Bus()
     first = bus.dial("first")
@@ -195,6 +246,7 @@ def test_an_owner_that_returned_keeps_it() -> None:
     assert newcomer.connect_error == TAKEN
 
 
+@pytest.mark.row(7)
 def test_while_one_waits_for_the_owners_answer_all_others_are_refused_at_once() -> None:
     bus = Bus()
     bus.connect("a", hangs=True)
@@ -207,6 +259,7 @@ def test_while_one_waits_for_the_owners_answer_all_others_are_refused_at_once() 
     assert [newcomer.ping() for newcomer in newcomers] == ["", REPLACED, REPLACED]
 
 
+@pytest.mark.row(7)
 def test_of_several_connects_at_the_same_moment_one_wins() -> None:
     bus = Bus()
     newcomers = [bus.dial("a") for _ in range(3)]
@@ -219,6 +272,7 @@ def test_of_several_connects_at_the_same_moment_one_wins() -> None:
     assert newcomers[0].ping() == ""
 
 
+@pytest.mark.row(8)
 def test_a_question_about_one_client_does_not_delay_another() -> None:
     bus = Bus()
     bus.connect("a", hangs=True)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from durabus.stores.memory import MemoryStore
 from tests.streaming.harness import Bus, Client, decoded, encoded
 from tests.wire.wire_format import blob, integer
 
@@ -9,17 +10,20 @@ PINGS = "_STAN.discover.test-cluster.pings"
 REPLACED = "client has been replaced or is no longer registered"
 
 
+@pytest.mark.row(13)
 def test_a_known_connection_gets_an_empty_answer() -> None:
     client = Bus().connect("a", connection_id=b"\x00\xff")
     assert client.request(PINGS, encoded("Ping", connection_id=b"\x00\xff")) == b""
 
 
+@pytest.mark.row(13)
 @pytest.mark.parametrize("payload", [encoded("Ping", connection_id="other"), blob(1, b""), blob(9, b"x")])
 def test_an_unknown_connection_is_told(payload: bytes) -> None:
     client = Bus().connect("a")
     assert decoded("PingResponse", client.request(PINGS, payload))["error"].decode() == REPLACED
 
 
+@pytest.mark.row(13)
 @pytest.mark.parametrize("payload", [b"", integer(1, 7), b"\x0a\x09x", b"garbage"])
 def test_what_is_no_ping_is_not_answered(payload: bytes) -> None:
     client = Bus().connect("a")
@@ -39,6 +43,7 @@ def test_a_ping_without_reply_subject_does_no_harm() -> None:
     assert client.ping() == ""
 
 
+@pytest.mark.row(14)
 def test_after_being_replaced() -> None:
     bus = Bus()
     old = bus.connect("a")
@@ -48,17 +53,34 @@ def test_after_being_replaced() -> None:
     assert old.ping() == REPLACED
 
 
+@pytest.mark.row(14)
 def test_after_closing() -> None:
     client = Bus().connect("a")
     client.close()
     assert client.ping() == REPLACED
 
 
+@pytest.mark.row(16)
 def test_after_a_restart_on_a_store_that_remembers() -> None:
     bus = Bus()
     client = bus.connect("a")
     bus.restart()
     assert client.ping() == ""
+
+
+@pytest.mark.row(14)
+def test_after_a_restart_on_a_store_that_remembers_nothing() -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    assert client.publish("foo", b"1")[0].error == ""
+    bus.store = MemoryStore()
+    bus.restart()
+    assert client.ping() == REPLACED
+    assert client.publish("foo", b"2")[0].error == "stan: invalid publish request"
+    client.connect()
+    assert client.ping() == ""
+    client.publish("foo", b"3")
+    assert [(message.sequence, message.data) for message in bus.stored("foo")] == [(1, b"3")], "from 1 again"
 
 
 def test_two_clients_with_one_connection_id() -> None:
@@ -77,6 +99,7 @@ def hang_until_failed(bus: Bus, client: Client) -> None:
     bus.advance(40)
 
 
+@pytest.mark.row(15)
 def test_a_ping_while_heartbeats_fail_hurries_the_next_one() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -101,6 +124,7 @@ def test_a_ping_does_not_disturb_heartbeats_that_are_answered() -> None:
     assert client.heartbeats == [30.0, 60.0]
 
 
+@pytest.mark.row(15)
 def test_a_ping_while_a_heartbeat_waits_for_its_answer_sends_no_second_one() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -108,5 +132,8 @@ def test_a_ping_while_a_heartbeat_waits_for_its_answer_sends_no_second_one() -> 
     bus.advance(30)
     assert client.heartbeats == [30.0, 70.0]
     client.ping()
-    bus.advance(9)
-    assert client.heartbeats == [30.0, 70.0]
+    bus.advance(9.999)
+    known = bus.core.state.clients.by_id[b"a"]
+    assert (client.heartbeats, known.failed_heartbeats) == ([30.0, 70.0], 1), "it has its time to answer"
+    bus.advance(0.001)
+    assert known.failed_heartbeats == 2

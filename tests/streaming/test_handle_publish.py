@@ -40,6 +40,7 @@ def message(**fields: object) -> bytes:
 # What is stored.
 
 
+@pytest.mark.row(26)
 def test_sequences_begin_at_1_and_leave_nothing_out(bus: Bus, client: Client) -> None:
     assert client.publish("foo", b"a", b"b") == [PubAck("a.1"), PubAck("a.2")]
     assert client.publish("bar", b"c") == [PubAck("a.3")]
@@ -48,6 +49,7 @@ def test_sequences_begin_at_1_and_leave_nothing_out(bus: Bus, client: Client) ->
     assert [(one.sequence, one.data) for one in bus.stored("bar")] == [(1, b"c")]
 
 
+@pytest.mark.row(25)
 def test_what_is_stored_is_what_was_said(bus: Bus, client: Client) -> None:
     client.publish("foo", b"\x00\xff", reply="an answer, please", sha256=b"whatever")
     (stored,) = bus.stored("foo")
@@ -56,6 +58,7 @@ def test_what_is_stored_is_what_was_said(bus: Bus, client: Client) -> None:
     assert stored.timestamp_ns == bus.clock.wall_ns()
 
 
+@pytest.mark.row(25)
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16383, 16384, 500_000])
 def test_data_of_any_size(bus: Bus, client: Client, size: int) -> None:
     data = random.Random(size).randbytes(size)
@@ -63,6 +66,7 @@ def test_data_of_any_size(bus: Bus, client: Client, size: int) -> None:
     assert bus.stored("foo")[0].data == data
 
 
+@pytest.mark.row(24)
 def test_the_channel_is_that_of_the_message_and_not_of_the_subject(bus: Bus, client: Client) -> None:
     request = client.publish_message("foo", b"x")
     assert answers_to(client, request, subject="_STAN.pub.test-cluster.bar") == [PubAck("a.1")]
@@ -70,6 +74,7 @@ def test_the_channel_is_that_of_the_message_and_not_of_the_subject(bus: Bus, cli
     assert b"bar" not in bus.core.state.channels
 
 
+@pytest.mark.row(28)
 def test_one_guid_twice_is_two_messages(bus: Bus, client: Client) -> None:
     assert client.publish("foo", b"x", b"x", guid="same") == [PubAck("same"), PubAck("same")]
     assert len(bus.stored("foo")) == 2
@@ -82,6 +87,7 @@ def test_names_of_channels_that_are_accepted(bus: Bus, client: Client, name: byt
     assert list(bus.core.state.channels) == [name]
 
 
+@pytest.mark.row(23)
 def test_without_a_reply_subject_it_is_stored_all_the_same(bus: Bus, client: Client) -> None:
     client.send(PUBLISH, client.publish_message("foo", b"x"))
     assert [one.data for one in bus.stored("foo")] == [b"x"]
@@ -90,15 +96,18 @@ def test_without_a_reply_subject_it_is_stored_all_the_same(bus: Bus, client: Cli
 # Who may.
 
 
+@pytest.mark.row(17)
 def test_a_connection_id_alone_is_enough(client: Client) -> None:
     assert client.publish("foo", b"x", client_id="") == [PubAck("a.1")]
     assert client.publish("foo", b"x", client_id="somebody else") == [PubAck("a.2")]
 
 
+@pytest.mark.row(17)
 def test_a_client_id_alone_is_enough(client: Client) -> None:
     assert client.publish("foo", b"x", connection_id=b"") == [PubAck("a.1")]
 
 
+@pytest.mark.row(17, 21)
 @pytest.mark.parametrize(
     "fields",
     [
@@ -126,6 +135,7 @@ def test_an_empty_payload_is_a_message_of_defaults(client: Client) -> None:
     assert answers_to(client, b"") == [PubAck("", INVALID)]
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize(
     ("payload", "guid"),
     [
@@ -143,6 +153,7 @@ def test_what_cannot_be_decoded_is_refused_with_the_guid_as_far_as_it_was_read(
     assert answers_to(client, payload) == [PubAck(guid, INVALID)]
 
 
+@pytest.mark.row(22)
 @pytest.mark.parametrize("payload", [b"\x08\x01", integer(1, 3) + blob(2, b"server") + blob(3, b"data")])
 def test_what_servers_say_to_each_other_is_dropped_without_a_word(bus: Bus, client: Client, payload: bytes) -> None:
     assert answers_to(client, payload) == []
@@ -190,6 +201,7 @@ def test_a_publisher_need_not_be_the_one_who_published_last(bus: Bus, client: Cl
 # Channels.
 
 
+@pytest.mark.row(33)
 def test_too_many_channels() -> None:
     options = CoreOptions()
     options.channels_max = 1
@@ -205,6 +217,7 @@ def test_names_that_differ_in_case(client: Client) -> None:
     assert client.publish("Foo", b"x") == [PubAck("a.2", error)]
 
 
+@pytest.mark.row(31)
 def test_many_channels_at_once(bus: Bus) -> None:
     clients = [bus.connect(f"c{number}") for number in range(5)]
     with bus.turn():
@@ -227,6 +240,7 @@ def test_answers_come_in_the_order_of_the_messages_refusals_too(client: Client) 
     assert [bool(answer.error) for answer in answers] == [False, True, False, False, True, False]
 
 
+@pytest.mark.row(29)
 def test_a_subscriber_on_the_same_socket_sees_the_message_before_the_ack(client: Client) -> None:
     sub = client.subscribe("foo")
     client.heard.clear()
@@ -265,6 +279,7 @@ def test_timestamps_follow_the_clock(bus: Bus, client: Client) -> None:
     assert [one.timestamp_ns for one in bus.stored("foo")] == stamps
 
 
+@pytest.mark.row(27)
 def test_timestamps_never_go_back(bus: Bus, client: Client) -> None:
     client.publish("foo", b"1")
     first = bus.clock.wall_ns()
@@ -275,6 +290,7 @@ def test_timestamps_never_go_back(bus: Bus, client: Client) -> None:
     assert [one.timestamp_ns for one in bus.stored("bar")] == [bus.clock.wall_ns()], "each channel by itself"
 
 
+@pytest.mark.row(27)
 def test_timestamps_do_not_go_back_over_a_restart(bus: Bus, client: Client) -> None:
     client.publish("foo", b"1")
     first = bus.clock.wall_ns()
@@ -331,6 +347,7 @@ def test_what_comes_in_one_turn_is_one_batch() -> None:
     assert [(run.channel_id, run.first_sequence, len(run.bodies)) for run in batch.runs] == [(1, 1, 4), (2, 1, 2)]
 
 
+@pytest.mark.row(32)
 def test_a_batch_has_no_more_messages_than_allowed() -> None:
     bus, store = bus_on_faulty_store(batch_messages_max=4)
     client = bus.connect("a")
@@ -349,6 +366,7 @@ def test_several_chunks_share_the_room_of_a_batch() -> None:
     assert sizes(store) == [4, 4, 1]
 
 
+@pytest.mark.row(32)
 def test_while_the_store_is_busy_the_next_batch_grows() -> None:
     bus, store = bus_on_faulty_store(batch_messages_max=4)
     client = bus.connect("a")
@@ -361,6 +379,7 @@ def test_while_the_store_is_busy_the_next_batch_grows() -> None:
     assert len(acks) == 11
 
 
+@pytest.mark.row(30)
 def test_a_batch_that_fails_in_the_middle_of_a_run_refuses_the_rest() -> None:
     bus, store = bus_on_faulty_store(batch_messages_max=2)
     client = bus.connect("a")
@@ -385,6 +404,7 @@ def test_one_body_for_the_store_and_for_subscribers() -> None:
 # Counters.
 
 
+@pytest.mark.row(34)
 def test_counters_count_what_could_be_decoded_refused_or_not(bus: Bus, client: Client) -> None:
     good = client.publish_message("foo", b"x")
     bad = client.publish_message("a/b", b"x")

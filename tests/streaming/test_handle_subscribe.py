@@ -67,6 +67,7 @@ def count_of(bus: Bus, channel: str = "foo") -> int:
 # What is refused.
 
 
+@pytest.mark.row(35)
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
@@ -98,6 +99,7 @@ def test_what_is_refused(fields: dict[str, object], error: str) -> None:
     assert refusal(client) == "", "and the same without the mistake is not"
 
 
+@pytest.mark.row(35)
 def test_the_first_mistake_is_the_one_that_is_answered() -> None:
     settings = options(subscriptions_max=1)
     settings.channels_max = 1
@@ -128,6 +130,7 @@ def test_the_first_mistake_is_the_one_that_is_answered() -> None:
         assert refusal(client, **fields) == error
 
 
+@pytest.mark.row(35)
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
@@ -150,6 +153,7 @@ def test_a_name_that_differs_by_case_only() -> None:
     )
 
 
+@pytest.mark.row(43)
 def test_an_unknown_client_leaves_no_channel() -> None:
     bus = Bus()
     assert refusal(bus.dial("nobody")) == "stan: unknown clientID"
@@ -157,12 +161,14 @@ def test_an_unknown_client_leaves_no_channel() -> None:
     assert stored_keys(bus, KIND_CHANNEL) == []
 
 
+@pytest.mark.row(43)
 def test_a_closed_client_is_unknown() -> None:
     client = Bus().connect("a")
     client.close()
     assert refusal(client) == "stan: unknown clientID"
 
 
+@pytest.mark.row(42)
 def test_a_refused_subscription_leaves_nothing() -> None:
     bus = Bus(options=options(subscriptions_max=1))
     client = bus.connect("a")
@@ -181,6 +187,7 @@ def test_a_refused_subscription_leaves_nothing() -> None:
     assert len(bus.core.state.channels[b"foo"].cohorts) == 1
 
 
+@pytest.mark.row(42)
 def test_a_batch_that_fails_takes_its_subscriptions_with_it() -> None:
     store = FaultyStore(MemoryStore())
     bus = Bus(store)
@@ -209,6 +216,7 @@ def test_a_request_without_reply_is_carried_out() -> None:
 # What is shared.
 
 
+@pytest.mark.row(36)
 def test_the_response_comes_before_any_message() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -220,6 +228,7 @@ def test_the_response_comes_before_any_message() -> None:
     assert subjects[0] != sub.inbox.encode()
 
 
+@pytest.mark.row(36)
 def test_the_response_waits_for_the_store() -> None:
     store = FaultyStore(MemoryStore())
     bus = Bus(store)
@@ -233,6 +242,7 @@ def test_the_response_waits_for_the_store() -> None:
     assert sub.sequences == [1]
 
 
+@pytest.mark.row(47)
 def test_each_subscription_has_an_ack_inbox_of_its_own() -> None:
     client = Bus().connect("a")
     inboxes = {client.subscribe("foo").ack_inbox for _ in range(5)}
@@ -240,6 +250,7 @@ def test_each_subscription_has_an_ack_inbox_of_its_own() -> None:
     assert all(len(inbox) == len("_INBOX.") + 22 and inbox.startswith(b"_INBOX.") for inbox in inboxes)
 
 
+@pytest.mark.row(75)
 def test_plain_subscriptions_are_independent() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -265,6 +276,7 @@ def test_two_subscriptions_on_one_inbox() -> None:
     assert [subject for subject, _ in client.heard].count(b"_INBOX.both") == 3, "only the other's is sent again"
 
 
+@pytest.mark.row(40, 80)
 def test_a_resumed_durable_goes_on_where_it_was() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -281,6 +293,7 @@ def test_a_resumed_durable_goes_on_where_it_was() -> None:
         again.close()
 
 
+@pytest.mark.row(47)
 def test_a_resumed_durable_has_a_new_ack_inbox() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -297,6 +310,7 @@ def test_a_resumed_durable_has_a_new_ack_inbox() -> None:
     assert again.sequences == [1, 1]
 
 
+@pytest.mark.row(82)
 def test_a_durable_that_is_online_cannot_be_had_twice() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -308,6 +322,7 @@ def test_a_durable_that_is_online_cannot_be_had_twice() -> None:
     assert client.subscribe("foo", durable="e").error == "", "another name, too"
 
 
+@pytest.mark.row(83)
 def test_a_durable_belongs_to_its_client() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -331,6 +346,7 @@ def test_names_that_join_to_the_same_text_are_different() -> None:
     assert count_of(bus) == 2
 
 
+@pytest.mark.row(82)
 def test_a_durable_is_replaced_where_that_is_wanted() -> None:
     settings = CoreOptions()
     settings.replace_durable = True
@@ -375,6 +391,7 @@ def test_replacing_is_not_for_groups() -> None:
     assert (one.sequences, other.sequences) == ([1], [2])
 
 
+@pytest.mark.row(89, 104)
 def test_a_colon_is_refused_in_the_durable_name_of_a_group_only() -> None:
     client = Bus().connect("a")
     assert client.subscribe("foo", durable="a:b").error == ""
@@ -383,6 +400,7 @@ def test_a_colon_is_refused_in_the_durable_name_of_a_group_only() -> None:
     assert client.subscribe("foo", queue="g", durable="a:b").error == COLON
 
 
+@pytest.mark.row(97)
 def test_groups_that_only_look_alike_are_different() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -397,6 +415,7 @@ def test_groups_that_only_look_alike_are_different() -> None:
     assert [sub.sequences for sub in subs] == [[1]] * 5
 
 
+@pytest.mark.row(40, 41)
 @pytest.mark.parametrize("durable", ["", "d"])
 def test_the_first_member_says_where_a_group_begins(durable: str) -> None:
     bus = Bus()
@@ -409,6 +428,7 @@ def test_the_first_member_says_where_a_group_begins(durable: str) -> None:
     assert (first.sequences, second.sequences) == ([3], [4])
 
 
+@pytest.mark.row(40, 94)
 def test_a_durable_group_is_resumed_by_anybody() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -424,6 +444,7 @@ def test_a_durable_group_is_resumed_by_anybody() -> None:
     assert (third.error, third.sequences, count_of(bus)) == ("", [], 2)
 
 
+@pytest.mark.row(55, 84)
 def test_a_resumed_durable_takes_the_new_limits() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -453,6 +474,7 @@ def test_a_resumed_durable_takes_the_new_limits() -> None:
 # How many there may be.
 
 
+@pytest.mark.row(45)
 def test_offline_durables_and_shadows_count() -> None:
     bus = Bus(options=options(subscriptions_max=2))
     client = bus.connect("a")
@@ -474,6 +496,7 @@ def test_offline_durables_and_shadows_count() -> None:
     assert client.subscribe("foo").error == ""
 
 
+@pytest.mark.row(45)
 def test_a_plain_subscription_that_is_closed_makes_room() -> None:
     bus = Bus(options=options(subscriptions_max=1))
     client = bus.connect("a")
@@ -483,6 +506,7 @@ def test_a_plain_subscription_that_is_closed_makes_room() -> None:
         sub.close()
 
 
+@pytest.mark.row(46)
 def test_no_limit_is_no_limit() -> None:
     client = Bus(options=options(subscriptions_max=0)).connect("a")
     assert {client.subscribe("foo").error for _ in range(1100)} == {""}
@@ -520,6 +544,7 @@ def test_a_client_that_closes_in_the_same_turn_leaves_nothing() -> None:
     assert stored_keys(bus, KIND_SUBSCRIPTION) == []
 
 
+@pytest.mark.row(105)
 def test_a_group_goes_on_when_who_resumed_it_is_gone_in_the_same_turn() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -537,24 +562,6 @@ def test_a_group_goes_on_when_who_resumed_it_is_gone_in_the_same_turn() -> None:
     assert second.sequences == [1, 2, 3]
 
 
-def test_what_is_said_in_the_log() -> None:
-    bus = Bus()
-    a, b = bus.connect("a"), bus.connect("b")
-    bus.log.lines.clear()
-    a.subscribe("foo", inbox="i")
-    a.subscribe("foo", inbox="i", durable="d").close()
-    a.subscribe("foo", inbox="i", durable="d")
-    a.subscribe("foo", inbox="i", queue="g", durable="g")
-    b.subscribe("foo", inbox="i", queue="g", durable="g")
-    assert [line for line in bus.log.texts("debug") if "sending from sequence" in line] == [
-        "[Client:a] Started new subscription, subject=foo, inbox=i, subid=1, sending from sequence 1",
-        "[Client:a] Started new durable subscription, subject=foo, inbox=i, durable=d, subid=2, sending from sequence 1",
-        "[Client:a] Resumed durable subscription, subject=foo, inbox=i, durable=d, subid=2, sending from sequence 1",
-        "[Client:a] Started new durable queue subscription, subject=foo, inbox=i, queue=g:g, subid=3, sending from sequence 1",
-        "[Client:b] Added member to durable queue subscription, subject=foo, inbox=i, queue=g:g, subid=4, sending from sequence 1",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("inbox", ["a\r\nPUB b 0\r\n", "a b", ".", "a..b"])
 def test_an_inbox_that_is_no_subject(inbox: str) -> None:
     bus = Bus()
@@ -563,3 +570,19 @@ def test_an_inbox_that_is_no_subject(inbox: str) -> None:
     answer = client.request("_STAN.sub.test-cluster", request)
     assert decoded("SubscriptionResponse", answer)["error"] == b"stan: invalid subscription request"
     assert bus.core.state.channels == {}
+
+
+def test_an_inbox_without_a_name_gets_nothing() -> None:
+    """A message to it would be a line without a subject for whoever listens to everything."""
+    bus = Bus()
+    client, listener = bus.connect("a"), bus.dial("listener")
+    listener.listen(">")
+    assert refusal(client, inbox="", start_position=FIRST, durable_name="d") == ""
+    client.publish("foo", b"1")
+    bus.advance(100)
+    assert all(subject.startswith((b"_STAN.", b"_INBOX.")) for subject, _ in listener.heard)
+    cohort = bus.core.state.channels[b"foo"].cohorts[0]
+    assert (cohort.last_sent, cohort.window.count) == (0, 0)
+    client.close()
+    client.connect()
+    assert client.subscribe("foo", durable="d").sequences == [1]

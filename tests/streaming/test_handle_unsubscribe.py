@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from durabus.stores.memory import MemoryStore
+from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import KIND_SUBSCRIPTION, REFUSED
 from durabus.testing.faults import FaultyStore
 from tests.streaming.harness import NEW_ONLY, Bus, Client, Sub, at_once, decoded, encoded
@@ -41,6 +42,7 @@ def count_of(bus: Bus) -> int:
 # How a subscription is named.
 
 
+@pytest.mark.row(48, 50)
 @BOTH
 def test_by_ack_inbox(where: str) -> None:
     bus = Bus()
@@ -51,6 +53,7 @@ def test_by_ack_inbox(where: str) -> None:
     assert (one.sequences, other.sequences) == ([], [1])
 
 
+@pytest.mark.row(48)
 @BOTH
 def test_by_delivery_inbox(where: str) -> None:
     """What a client says whose request for the subscription was not answered in time."""
@@ -72,6 +75,7 @@ def test_of_two_with_one_inbox_the_later_one_is_meant(where: str) -> None:
     assert end(client, where, inbox=one.ack_inbox) == ""
 
 
+@pytest.mark.row(48)
 @BOTH
 def test_an_ack_inbox_comes_before_a_delivery_inbox(where: str) -> None:
     """Whoever takes somebody's ack inbox as its own delivery inbox does not hide it."""
@@ -95,6 +99,7 @@ def test_the_durable_name_does_not_count(where: str) -> None:
 # What is refused.
 
 
+@pytest.mark.row(49)
 @BOTH
 def test_unknown_channel(where: str) -> None:
     bus = Bus()
@@ -105,6 +110,7 @@ def test_unknown_channel(where: str) -> None:
     assert b"bar" not in bus.core.state.channels
 
 
+@pytest.mark.row(49)
 @BOTH
 def test_unknown_subscription(where: str) -> None:
     bus = Bus()
@@ -125,6 +131,7 @@ def test_twice_is_once(where: str) -> None:
     assert end(client, where, inbox=sub.ack_inbox) == "stan: invalid subscription"
 
 
+@pytest.mark.row(49)
 @BOTH
 def test_the_subscription_of_somebody_else(where: str) -> None:
     bus = Bus()
@@ -137,6 +144,7 @@ def test_the_subscription_of_somebody_else(where: str) -> None:
     assert end(other, where, inbox=sub.ack_inbox, client_id="a") == "", "who says that it is the owner is the owner"
 
 
+@pytest.mark.row(49)
 @BOTH
 def test_an_unknown_client(where: str) -> None:
     bus = Bus()
@@ -198,6 +206,7 @@ def test_a_store_that_fails_answers_for_itself(where: str) -> None:
     assert sub.sequences == [1], "it was not ended"
 
 
+@pytest.mark.row(50)
 @BOTH
 def test_the_answer_waits_for_the_store(where: str) -> None:
     store = FaultyStore(MemoryStore())
@@ -215,6 +224,7 @@ def test_the_answer_waits_for_the_store(where: str) -> None:
 # What is left of each kind.
 
 
+@pytest.mark.row(51, 81)
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("how", ["close", "unsubscribe", "close the client"])
 def test_what_is_left(kind: str, how: str) -> None:
@@ -241,6 +251,7 @@ def test_what_is_left(kind: str, how: str) -> None:
     assert count_of(bus) == 1
 
 
+@pytest.mark.row(96)
 @pytest.mark.parametrize("kind", ["group", "durable group"])
 @pytest.mark.parametrize("how", ["close", "unsubscribe", "close the client"])
 def test_what_is_left_of_a_group_with_other_members(kind: str, how: str) -> None:
@@ -260,6 +271,7 @@ def test_what_is_left_of_a_group_with_other_members(kind: str, how: str) -> None
     assert not bus.router.has_interest(leaving.ack_inbox)
 
 
+@pytest.mark.row(85)
 @pytest.mark.parametrize("kind", ["durable", "durable group"])
 def test_who_was_unsubscribed_begins_anew(kind: str) -> None:
     bus = Bus()
@@ -279,6 +291,7 @@ def test_an_offline_durable_is_removed_by_resuming_it() -> None:
     assert count_of(bus) == 0
 
 
+@pytest.mark.row(88)
 def test_a_durable_that_is_unsubscribed_leaves_others_alone() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
@@ -288,6 +301,7 @@ def test_a_durable_that_is_unsubscribed_leaves_others_alone() -> None:
     assert [sub.sequences for sub in subs] == [[], [1], [1]]
 
 
+@pytest.mark.row(95)
 def test_the_last_member_that_closes_leaves_a_shadow_and_the_last_that_unsubscribes_does_not() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -307,15 +321,23 @@ def test_the_last_member_that_closes_leaves_a_shadow_and_the_last_that_unsubscri
     assert bus.core.state.channels[b"foo"].by_key == {}
 
 
-def test_what_is_said_in_the_log() -> None:
-    bus = Bus()
+@pytest.mark.row(46)
+def test_thousands_of_subscriptions_come_and_go() -> None:
+    options = CoreOptions()
+    options.channel_limits.subscriptions_max = 0
+    bus = Bus(options=options)
     client = bus.connect("a")
-    bus.log.lines.clear()
-    client.subscribe("foo", inbox="i").close()
-    client.subscribe("foo", inbox="i", durable="d").close()
-    client.subscribe("foo", inbox="i", durable="d").unsubscribe()
-    assert [line for line in bus.log.texts("debug") if "sending" not in line] == [
-        "[Client:a] Removed subscription, subject=foo, inbox=i, subid=1",
-        "[Client:a] Suspended subscription, subject=foo, inbox=i, subid=2",
-        "[Client:a] Removed subscription, subject=foo, inbox=i, subid=2",
-    ]
+    subs = [client.subscribe("foo") for _ in range(2000)]
+    for sub in subs[::2]:
+        assert sub.unsubscribe() == ""
+    client.publish("foo", b"1")
+    assert [sub.sequences for sub in subs] == [[], [1]] * 1000
+    for sub in reversed(subs[1::2]):
+        assert sub.unsubscribe() == ""
+    assert count_of(bus) == 0
+    channel, known = bus.core.state.channels[b"foo"], bus.core.state.clients.by_id[b"a"]
+    assert (channel.cohorts, channel.by_key, known.subscriptions) == ([], {}, {})
+    assert not any(bus.router.has_interest(sub.ack_inbox) for sub in subs)
+    again = [client.subscribe("foo") for _ in range(10)]
+    client.publish("foo", b"2")
+    assert [sub.sequences for sub in again] == [[1, 2]] * 10

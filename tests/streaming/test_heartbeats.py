@@ -6,7 +6,7 @@ from durabus.streaming.clients import Client as Registered
 from durabus.streaming.heartbeats import AnswerTaker, HeartbeatCloser
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.records import ClientRecord
-from tests.streaming.harness import SECOND_NS, Bus, Client, encoded
+from tests.streaming.harness import SECOND_NS, Bus, Client, PubAck, encoded
 
 REPLACED = "client has been replaced or is no longer registered"
 
@@ -33,6 +33,7 @@ def lives_until(bus: Bus, client: Client, step_s: float = 0.25, most_s: float = 
     return bus.now_s
 
 
+@pytest.mark.row(9)
 def test_heartbeats_come_at_the_interval_after_connecting() -> None:
     bus = Bus()
     bus.advance(7)
@@ -52,6 +53,7 @@ def test_the_interval_begins_anew_with_the_answer() -> None:
     assert client.heartbeats == [10.0, 22.0]
 
 
+@pytest.mark.row(10)
 def test_the_originals_formula_on_the_example_that_was_measured_there() -> None:
     """2 s, 1 s, 2 failures: heartbeats at 2, 5 and 8 s, closed at 9.04 s of a real clock."""
     bus = bus_with(2, 1, 2)
@@ -61,15 +63,17 @@ def test_the_originals_formula_on_the_example_that_was_measured_there() -> None:
     assert is_known(bus, client)
     bus.advance(0.05)
     assert not is_known(bus, client)
-    assert "[Client:a] Timed out on heartbeats" in bus.log.texts("debug")
+    assert "[Client:a] Timed out on heartbeats" in bus.log.texts("error")
     assert client.ping() == REPLACED
 
 
+@pytest.mark.row(10)
 def test_by_default_a_client_that_hangs_has_440_seconds() -> None:
     bus = Bus()
     assert lives_until(bus, bus.connect("a", hangs=True)) == 440.0
 
 
+@pytest.mark.row(10)
 def test_by_default_a_client_that_is_gone_has_330_seconds() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -85,12 +89,14 @@ def test_a_client_that_nobody_ever_saw_has_330_seconds_too() -> None:
     assert lives_until(bus, client) == 330.0
 
 
+@pytest.mark.row(10)
 @pytest.mark.parametrize("failures_max", [0, 1, 5])
 def test_one_failure_more_than_allowed_ends_it(failures_max: int) -> None:
     bus = bus_with(2, 1, failures_max)
     assert lives_until(bus, bus.connect("a", hangs=True)) == 3.0 * (failures_max + 1)
 
 
+@pytest.mark.row(9)
 def test_an_answer_forgives_all_failures() -> None:
     bus = bus_with(2, 1, 2)
     client = bus.connect("a", hangs=True)
@@ -113,6 +119,27 @@ def test_an_answer_after_its_time_counts_for_nothing() -> None:
     assert bus.core.state.clients.by_id[b"a"].failed_heartbeats == 1
 
 
+@pytest.mark.row(11)
+def test_while_a_heartbeat_waits_for_its_answer_everything_else_goes_on() -> None:
+    bus = Bus()
+    client = bus.connect("a", hangs=True)
+    sub = client.subscribe("foo", max_in_flight=1)
+    bus.advance(30.5)
+    assert bus.core.state.clients.by_id[b"a"].heartbeat_token, "it is being asked"
+    assert client.publish("foo", b"1", b"2") == [PubAck("a.1"), PubAck("a.2")]
+    assert sub.sequences == [1]
+    sub.ack(1)
+    assert sub.sequences == [1, 2]
+    another = client.subscribe("foo", durable="d")
+    assert another.sequences == [1, 2]
+    assert (sub.unsubscribe(), another.close(), client.ping()) == ("", "", "")
+    assert bus.connect("b").ping() == ""
+    assert client.close() == ""
+    assert bus.now_s == 30.5, "nothing of all that waited"
+    bus.advance(100)
+    assert client.heartbeats == [30.0]
+
+
 @pytest.mark.parametrize("token", [b"x", b"", b"-1", b"0", b"9" * 30, b"1.2", "²".encode(), b"999999"])
 def test_answers_to_no_question_are_dropped(token: bytes) -> None:
     bus = Bus()
@@ -122,6 +149,7 @@ def test_answers_to_no_question_are_dropped(token: bytes) -> None:
     assert bus.core.state.clients.by_id[b"a"].heartbeat_token > 0
 
 
+@pytest.mark.row(15)
 def test_a_client_that_pings_but_does_not_answer_fails_faster() -> None:
     """As in the original: 4.2 s there instead of 9."""
     bus = bus_with(2, 1, 2)
@@ -142,6 +170,7 @@ def test_a_session_that_ends_closes_its_subscriptions() -> None:
     assert (channel.subscription_count, channel.has_active_subscription()) == (1, False)
 
 
+@pytest.mark.row(12)
 def test_timers_run_again_after_a_restart() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -153,6 +182,7 @@ def test_timers_run_again_after_a_restart() -> None:
     assert client.heartbeats == [50.0]
 
 
+@pytest.mark.row(12)
 def test_a_client_that_does_not_come_back_after_a_restart_ends_by_the_formula() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -248,6 +278,42 @@ def test_new_messages_go_to_a_client_that_fails_but_redeliveries_do_not() -> Non
     assert [message.sequence for message in sub.messages] == [], "asked at 70 s, it did not answer in time"
     bus.advance(30)
     assert [(message.sequence, message.at_s) for message in sub.messages[:2]] == [(1, 110.0), (2, 110.0)]
+
+
+@pytest.mark.row(20)
+def test_a_durable_that_is_resumed_is_not_blamed_for_the_heartbeats_of_before() -> None:
+    bus = Bus()
+    client, publisher = bus.connect("a", hangs=True), bus.connect("p")
+    sub = client.subscribe("foo", durable="d", ack_wait_s=7)
+    publisher.publish("foo", b"1")
+    bus.advance(40)
+    sub.clear()
+    bus.advance(29)
+    assert sub.messages == [], "its client fails"
+    newcomer = bus.dial("a")
+    newcomer.connect()
+    bus.advance(0.5)
+    again = newcomer.subscribe("foo", durable="d", ack_wait_s=7)
+    assert again.sequences == [1]
+    bus.advance(25)
+    assert len(again.messages) >= 4, "three times again, 7 s apart"
+    assert all(message.redelivered for message in again.messages)
+
+
+@pytest.mark.row(20)
+def test_a_failing_client_that_resumes_a_durable_itself_is_asked_at_once() -> None:
+    bus = Bus()
+    client, publisher = bus.connect("a", hangs=True), bus.connect("p")
+    sub = client.subscribe("foo", durable="d", ack_wait_s=7)
+    publisher.publish("foo", b"1")
+    bus.advance(45)
+    assert sub.close() == ""
+    client.hangs = False
+    again = client.subscribe("foo", durable="d", ack_wait_s=7)
+    assert [(message.sequence, message.at_s) for message in again.clear()] == [(1, 45.0)], "what is pending, at once"
+    bus.advance(20)
+    assert client.heartbeats == [30.0, 45.001]
+    assert len(again.messages) >= 2, "and it goes on, 7 s apart"
 
 
 # Presence.
@@ -414,7 +480,23 @@ def test_plain_and_durable_messages_stay_with_their_client() -> None:
 
 
 def test_an_inbox_of_which_nobody_was_seen_is_sent_to_as_in_the_original() -> None:
-    """After a restart, say, when clients have not come back yet: what is sent is in flight, and due after AckWait."""
+    """What is sent is in flight, and due after AckWait."""
+    bus = Bus()
+    client, publisher = bus.connect("a"), bus.connect("b")
+    sub = client.subscribe("foo", ack_wait_s=5, inbox="_INBOX.later")
+    client.stop_listening("_INBOX.later")
+    member = bus.core.state.channels[b"foo"].cohorts[0].members[0]
+    member.inbox_seen = member.inbox_gone = False
+    publisher.publish("foo", b"1")
+    bus.advance(1)
+    client.listen("_INBOX.later")
+    bus.advance(3.9)
+    assert sub.sequences == []
+    bus.advance(0.1)
+    assert [(message.sequence, message.redelivered) for message in sub.messages] == [(1, True)]
+
+
+def test_after_a_restart_everybody_is_away_until_seen_again() -> None:
     bus = Bus()
     client, publisher = bus.connect("a"), bus.connect("b")
     sub = client.subscribe("foo", ack_wait_s=5)
@@ -423,10 +505,7 @@ def test_an_inbox_of_which_nobody_was_seen_is_sent_to_as_in_the_original() -> No
     publisher.publish("foo", b"1")
     bus.advance(1)
     client.return_()
-    bus.advance(3.9)
-    assert sub.sequences == []
-    bus.advance(0.1)
-    assert [(message.sequence, message.redelivered) for message in sub.messages] == [(1, True)]
+    assert [(message.sequence, message.redelivered) for message in sub.messages] == [(1, False)]
 
 
 def test_who_ends_sessions_and_who_else_asks_are_ports() -> None:

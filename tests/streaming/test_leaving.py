@@ -1,10 +1,14 @@
 """What remains of a subscription that ends, and of a client that leaves: in memory, in the store, and for the others."""
 
+from contextlib import nullcontext
+
 import pytest
 
+from durabus.stores.memory import MemoryStore
 from durabus.streaming.records import decode_subscription
 from durabus.streaming.store_port import KIND_CLIENT, KIND_SUBSCRIPTION
-from tests.streaming.harness import Bus, Client, Sub, at_once
+from durabus.testing.faults import FaultyStore
+from tests.streaming.harness import Bus, Client, Sub, at_once, encoded
 
 KINDS = {
     "plain": {},
@@ -48,6 +52,7 @@ def leave(sub: Sub, how: str) -> None:
         assert client.close() == ""
 
 
+@pytest.mark.row(51, 81)
 @pytest.mark.parametrize("how", ["close", "unsubscribe", "client"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_table(kind: str, how: str) -> None:
@@ -95,6 +100,7 @@ def test_a_durable_belongs_to_its_client_and_a_durable_group_to_nobody() -> None
     assert other.subscribe("foo", durable="d", queue="q").sequences == [1, 3, 4, 5, 6]
 
 
+@pytest.mark.row(92)
 @pytest.mark.parametrize("how", ["close", "unsubscribe", "client"])
 @pytest.mark.parametrize("kind", ["queue", "durable queue"])
 def test_the_others_of_a_group_get_what_a_member_held(kind: str, how: str) -> None:
@@ -115,6 +121,105 @@ def test_the_others_of_a_group_get_what_a_member_held(kind: str, how: str) -> No
         sub.ack(*sub.sequences)
     bus.advance(100)
     assert [len(sub.sequences) for sub in subs] == [2, 3, 3], "acknowledged by their new holders"
+
+
+@pytest.mark.row(101)
+@pytest.mark.parametrize("durable", ["", "d"])
+def test_how_far_a_group_is_does_not_leave_with_the_member_that_came_furthest(durable: str) -> None:
+    """Not even if the server falls over right after."""
+    bus = Bus()
+    first, second = bus.connect("a"), bus.connect("b")
+    staying = first.subscribe("foo", queue="q", durable=durable, max_in_flight=1)
+    second.publish("foo", b"1")
+    bus.advance(2)
+    leaving = second.subscribe("foo", queue="q", durable=durable)
+    second.publish("foo", b"2", b"3")
+    assert (staying.sequences, leaving.sequences) == ([1], [2, 3])
+    leaving.ack(2, 3)
+    leaving.unsubscribe()
+    bus.restart(crash=True)
+    staying.ack(1)
+    staying.clear()
+    second.publish("foo", b"4")
+    assert staying.sequences == [4]
+    staying.ack(4)
+    bus.advance(100)
+    assert staying.sequences == [4]
+
+
+@pytest.mark.row(100)
+@pytest.mark.parametrize("durable", ["", "d"])
+def test_members_that_crash_and_join_again(durable: str) -> None:
+    """What they had goes to whoever is there, who may have something himself."""
+    bus = Bus()
+    first, second = bus.connect("a"), bus.connect("b")
+    subs = [client.subscribe("foo", queue="q", durable=durable, max_in_flight=2) for client in (first, second)]
+    second.publish("foo", *[b"x"] * 4)
+    assert [sub.sequences for sub in subs] == [[1, 3], [2, 4]]
+    first.vanish()
+    again = bus.connect("a").subscribe("foo", queue="q", durable=durable, max_in_flight=2)
+    assert [(message.sequence, message.count) for message in subs[1].clear()] == [(2, 0), (4, 0), (1, 1), (3, 1)]
+    assert again.sequences == []
+    second.publish("foo", b"x")
+    assert again.sequences == [5]
+    second.vanish()
+    other = bus.connect("b").subscribe("foo", queue="q", durable=durable)
+    assert sorted((message.sequence, message.count) for message in again.clear()) == [
+        (1, 2), (2, 1), (3, 2), (4, 1), (5, 0),
+    ]  # fmt: skip
+    again.ack(1, 2, 3, 4, 5)
+    bus.advance(100)
+    assert (again.messages, other.messages) == ([], [])
+
+
+@pytest.mark.row(105)
+@pytest.mark.parametrize("is_held", [False, True])
+@pytest.mark.parametrize("joins_first", [False, True])
+def test_a_member_that_joins_while_the_last_one_closes(joins_first: bool, is_held: bool) -> None:
+    """In one turn, or one after the other while the store has done neither: there is one position, never two."""
+    store = FaultyStore(MemoryStore())
+    bus = Bus(store)
+    first, second = bus.connect("a"), bus.connect("b")
+    closing = first.subscribe("foo", durable="d", queue="q")
+    first.publish("foo", b"1", b"2")
+    closing.ack(1)
+    request = encoded("UnsubscribeRequest", client_id="a", subject="foo", inbox=closing.ack_inbox)
+    with nullcontext() if is_held else bus.turn():
+        if is_held:
+            store.hold()
+        if joins_first:
+            joining = second.subscribe("foo", durable="d", queue="q")
+        answers = first.ask("_STAN.subclose.test-cluster", request)
+        if not joins_first:
+            joining = second.subscribe("foo", durable="d", queue="q")
+    with bus.turn():
+        store.stop_holding()
+    assert answers == [b""]
+    assert [(message.sequence, message.redelivered) for message in joining.messages] == [(2, True)]
+    assert list(subscriptions_in_store(bus).values()) == [False]
+    assert bus.core.state.channels[b"foo"].subscription_count == 1
+    second.close()
+    bus.restart(crash=True)
+    assert list(subscriptions_in_store(bus).values()) == [True]
+    assert bus.log.texts("warning") == []
+    assert first.subscribe("foo", durable="d", queue="q").sequences == [2]
+
+
+def test_a_durable_group_that_nobody_is_in_is_shown_with_its_last_member_and_stored_without() -> None:
+    bus = Bus()
+    first, second = bus.connect("a"), bus.connect("b")
+
+    def client_ids() -> tuple[bytes, bytes]:
+        (cohort,) = bus.core.state.channels[b"foo"].cohorts
+        (record,) = [value for kind, _, value in at_once(bus.store.recover(None)).state if kind == KIND_SUBSCRIPTION]
+        return cohort.everybody()[0].record.client_id, decode_subscription(record).client_id
+
+    for client in (first, second):
+        sub = client.subscribe("foo", durable="d", queue="q")
+        name = client.name.encode()
+        assert client_ids() == (name, name)
+        sub.close()
+        assert client_ids() == (name, b"")
 
 
 @pytest.mark.parametrize("kind", ["queue", "durable queue"])
@@ -157,6 +262,7 @@ def test_a_durable_that_goes_just_before_a_crash_forgets_nothing() -> None:
     assert sorted(client.subscribe("foo", durable="d").sequences) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.row(95)
 def test_the_last_member_of_a_durable_group_that_unsubscribes_ends_it() -> None:
     bus = Bus()
     first, second = bus.connect("a"), bus.connect("b")
@@ -242,4 +348,5 @@ def test_the_log_tells_it(kind: str, how: str, words: str) -> None:
     assert lines[0].startswith("[Client:a] ")
     assert "subject=foo" in lines[0]
     assert "subid=1" in lines[0]
-    assert ("[Client:a] Closed" in bus.log.texts("debug")) == (how == "client")
+    closed = f"[Client:a] Closed (Inbox={client.heartbeat_inbox})"
+    assert (closed in bus.log.texts("debug")) == (how == "client")

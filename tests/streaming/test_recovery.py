@@ -24,7 +24,7 @@ from durabus.streaming.store_port import (
     Recovered,
     Run,
 )
-from tests.streaming.harness import SECOND_NS, Bus, at_once
+from tests.streaming.harness import SECOND_NS, Bus, Client, at_once
 from tests.wire.wire_format import blob
 
 UNREADABLE = b"\x0a\x7f"
@@ -38,6 +38,14 @@ def recovered(bus: Bus) -> Recovered:
 def remembered(bus: Bus, kind: int) -> dict[bytes, bytes]:
     """The records of one kind."""
     return {key: value for at, key, value in recovered(bus).state if at == kind}
+
+
+def present(bus: Bus, *inboxes: str) -> Client:
+    """Another client, that listens where recovered ones did."""
+    client = bus.connect("another")
+    for inbox in inboxes:
+        client.listen(inbox)
+    return client
 
 
 def put(store: MemoryStore, *records: tuple[int, bytes, bytes | None], cursors: tuple[Cursor, ...] = ()) -> None:
@@ -142,6 +150,7 @@ def test_ack_inboxes_of_two_activations_never_meet() -> None:
 # Clients.
 
 
+@pytest.mark.row(16)
 @pytest.mark.parametrize("crash", [False, True])
 def test_clients_go_on_as_if_nothing_had_happened(crash: bool) -> None:
     bus = Bus()
@@ -166,6 +175,7 @@ def test_a_client_that_closed_stays_away() -> None:
 # Positions.
 
 
+@pytest.mark.row(86)
 @pytest.mark.parametrize("crash", [False, True])
 @pytest.mark.parametrize("fields", [{}, {"durable": "d"}, {"queue": "q"}, {"durable": "d", "queue": "q"}])
 def test_subscriptions_go_on_with_pending_messages_first(fields: dict[str, str], crash: bool) -> None:
@@ -180,13 +190,13 @@ def test_subscriptions_go_on_with_pending_messages_first(fields: dict[str, str],
     publisher.publish("foo", b"x")
     bus.restart(crash=crash)
     client.return_()
-    bus.advance(30)
     assert [(message.sequence, message.redelivered) for message in sub.messages] == [
         (2, True),
         (4, True),
         (5, True),
-        (6, True),
-    ]
+        (6, False),
+    ], "what is new does not overtake what is pending"
+    bus.advance(29)
     sub.ack(2, 4, 5, 6)
     publisher.publish("foo", b"x")
     assert sub.sequences[4:] == [7]
@@ -259,6 +269,7 @@ def test_acks_reach_the_ack_inbox_of_before() -> None:
     assert sub.close() == ""
 
 
+@pytest.mark.row(47)
 def test_an_ack_inbox_of_an_older_original_works() -> None:
     store = MemoryStore()
     record = SubscriptionRecord(1, b"foo")
@@ -271,13 +282,14 @@ def test_an_ack_inbox_of_an_older_original_works() -> None:
         (KIND_SUBSCRIPTION, b"1", encode_subscription(record)),
     )
     bus = Bus(store)
-    bus.connect("b").publish("foo", b"x")
+    present(bus, "_INBOX.hb", "_INBOX.in").publish("foo", b"x")
     member = bus.core.state.channels[b"foo"].cohorts[0].members[0]
     assert member.pending == 1
     bus.clients[0].send("_STAN.ack.oldid.foo.nuid", b"\x0a\x03foo\x10\x01")
     assert member.pending == 0
 
 
+@pytest.mark.row(86, 87)
 def test_offline_durables_stay_offline() -> None:
     bus = Bus()
     client, publisher = bus.connect("a"), bus.connect("b")
@@ -326,6 +338,7 @@ def test_the_shadow_of_a_group_keeps_its_place() -> None:
     assert len(remembered(bus, KIND_SUBSCRIPTION)) == 1
 
 
+@pytest.mark.row(65)
 def test_pending_counts_begin_anew() -> None:
     bus = Bus()
     client, publisher = bus.connect("a"), bus.connect("b")
@@ -337,6 +350,7 @@ def test_pending_counts_begin_anew() -> None:
     assert sub.messages[-1].count == 1
 
 
+@pytest.mark.row(76)
 def test_a_window_that_was_full_is_full() -> None:
     bus = Bus()
     client, publisher = bus.connect("a"), bus.connect("b")
@@ -411,16 +425,19 @@ def test_a_member_without_a_cursor_knows_nothing_better() -> None:
 def test_without_any_cursor_the_oldest_record_counts() -> None:
     for first, second in ((10, 7), (7, 10)):
         bus = Bus(store_with_group((1, "a", first), (2, "b", second)))
+        assert position(bus)[:2] == (7, []), "while nobody is there, nothing is sent"
+        present(bus, "_INBOX.hba", "_INBOX.in1")
         assert sorted(position(bus)[1]) == [8, 9, 10], "sent anew, rather than left out"
 
 
 def test_a_position_beyond_the_messages() -> None:
     bus = Bus(store_with_group((1, "a", 99), cursors=(Cursor(1, 99, [(9, 99)]),)))
     assert position(bus)[:2] == (10, [9, 10])
-    bus.connect("c").publish("foo", b"x")
+    present(bus, "_INBOX.hba", "_INBOX.in1").publish("foo", b"x")
     assert position(bus)[:2] == (11, [9, 10, 11])
 
 
+@pytest.mark.row(87)
 def test_a_member_without_client_beside_others_gives_them_what_it_held() -> None:
     for ghost, member in ((1, 2), (2, 1)):
         cursors = (Cursor(ghost, 10, [(2, 3)]), Cursor(member, 10, [(5, 5)]))
@@ -433,6 +450,7 @@ def test_a_member_without_client_beside_others_gives_them_what_it_held() -> None
         assert len(bus.log.texts("warning")) == 1
 
 
+@pytest.mark.row(102)
 def test_several_members_without_clients_become_one_shadow() -> None:
     cursors = (Cursor(1, 9, [(2, 3)]), Cursor(2, 10, [(5, 5)]))
     bus = Bus(store_with_group((1, "gone", 0), (2, "", 0), closed=2, cursors=cursors))
@@ -445,6 +463,21 @@ def test_several_members_without_clients_become_one_shadow() -> None:
 def test_a_durable_whose_client_is_unknown_is_offline() -> None:
     bus = Bus(store_with_group((1, "gone", 4)))
     assert position(bus) == (4, [], [], 1)
+
+
+@pytest.mark.row(87)
+def test_a_durable_without_its_client_waits_until_it_is_resumed() -> None:
+    store = store_with_group()
+    record = SubscriptionRecord(7, b"foo")
+    record.client_id, record.durable_name, record.is_durable = b"gone", b"d", True
+    record.inbox, record.max_in_flight, record.ack_wait_s = b"_INBOX.in", 100, 30
+    put(store, (KIND_SUBSCRIPTION, b"7", encode_subscription(record)), cursors=(Cursor(7, 8, [(2, 2)]),))
+    bus = Bus(store)
+    assert position(bus) == (8, [2], [], 7)
+    client = bus.connect("gone")
+    bus.restart(crash=True)
+    assert position(bus) == (8, [2], [], 7), "that its client is there again does not resume it"
+    assert client.subscribe("foo", durable="d").sequences == [2, 9, 10]
 
 
 def test_a_subscription_that_was_not_to_stay_goes_with_its_client() -> None:
@@ -471,6 +504,7 @@ def test_a_fresh_store_is_marked() -> None:
     assert remembered(bus, KIND_SERVER) == {b"server": encode_server(b"tickets")}
 
 
+@pytest.mark.row(118)
 def test_another_clusters_store_is_refused_in_the_originals_words() -> None:
     store = MemoryStore()
     put(store, (KIND_SERVER, b"server", encode_server(b"y")))

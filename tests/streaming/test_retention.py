@@ -52,6 +52,7 @@ def reports(bus: Bus) -> list[str]:
 # How many.
 
 
+@pytest.mark.row(106)
 @pytest.mark.parametrize("at_once_count", [1, 2, 5, 6, 20])
 def test_the_oldest_go_when_there_are_too_many(at_once_count: int) -> None:
     bus = Bus(options=limited(messages_max=5))
@@ -62,6 +63,7 @@ def test_the_oldest_go_when_there_are_too_many(at_once_count: int) -> None:
         assert kept(bus) == list(range(max(last - 4, 1), last + 1))
 
 
+@pytest.mark.row(106)
 def test_one_message_is_enough() -> None:
     bus = Bus(options=limited(messages_max=1))
     client = bus.connect("a")
@@ -87,20 +89,27 @@ def test_no_limit_is_no_limit() -> None:
     assert reports(bus) == []
 
 
+@pytest.mark.row(106)
 def test_a_limit_is_reported_once_for_each_channel() -> None:
-    bus = Bus(options=limited(messages_max=2, bytes_max=1000))
+    bus = Bus(options=limited(messages_max=2, bytes_max=2000))
     client = bus.connect("a")
     client.publish("foo", b"1", b"2")
-    assert reports(bus) == []
+    client.publish("big", b"x" * 3000)
+    assert reports(bus) == [], "a message that is too large by itself is no reason to drop anything"
     client.publish("foo", b"3")
-    size = size_of(bus, 1, b"1")
-    line = f'Reached limits for store "foo" (msgs=3/2 bytes={3 * size}/1000), dropping old messages to make room for new ones'
+    line = (
+        f'Reached limits for store "foo" (msgs=2/2 bytes={2 * size_of(bus, 1, b"1")} B/1.95 KB), '
+        "dropping old messages to make room for new ones"
+    )
     assert reports(bus) == [line]
     client.publish("foo", b"4", b"x" * 2000)
     client.publish("foo", b"5")
     assert reports(bus) == [line]
     client.publish("bar", b"1", b"2", b"3")
     assert reports(bus) == [line, line.replace('"foo"', '"bar"')]
+    for data in (b"1" * 400, b"2" * 600, b"3" * 5000):
+        client.publish("one", data)
+    assert "(msgs=2/2 bytes=5.51 KB/1.95 KB)" in reports(bus)[-1], "after the first drop, as the original tells it"
 
 
 def test_the_store_is_told_a_floor_with_the_messages_that_moved_it() -> None:
@@ -152,6 +161,7 @@ def test_sizes_that_are_not_at_hand_are_estimated() -> None:
 # How large.
 
 
+@pytest.mark.row(106)
 @pytest.mark.parametrize("at_once_count", [1, 3, 40])
 def test_the_oldest_go_when_they_are_too_large(at_once_count: int) -> None:
     bus = Bus(options=limited(messages_max=0, bytes_max=1000))
@@ -171,6 +181,7 @@ def test_the_oldest_go_when_they_are_too_large(at_once_count: int) -> None:
     assert len(reports(bus)) == 1
 
 
+@pytest.mark.row(106)
 def test_a_message_that_is_too_large_is_kept_alone() -> None:
     bus = Bus(options=limited(bytes_max=1000))
     client = bus.connect("a")
@@ -241,6 +252,7 @@ def test_count_and_bytes_together() -> None:
         assert channel_of(bus).stored_bytes <= 1000
 
 
+@pytest.mark.row(111)
 def test_limits_that_became_smaller_hold_after_a_restart() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -254,6 +266,7 @@ def test_limits_that_became_smaller_hold_after_a_restart() -> None:
 # How old.
 
 
+@pytest.mark.row(107)
 def test_messages_go_when_they_are_that_old() -> None:
     bus = Bus(options=limited(age_max_ns=5 * SECOND_NS))
     client = bus.connect("a")
@@ -340,6 +353,7 @@ def test_age_goes_on_after_a_restart() -> None:
     assert kept(bus) == []
 
 
+@pytest.mark.row(107, 111)
 def test_what_got_old_while_the_server_was_away() -> None:
     bus = Bus(options=limited(age_max_ns=10 * SECOND_NS))
     client = bus.connect("a")
@@ -390,6 +404,7 @@ def assert_deleted_at(bus: Bus, at_s: float, name: str = "foo") -> None:
     assert bus.log.texts("info")[-1] == f'Channel "{name}" has been deleted'
 
 
+@pytest.mark.row(113, 114)
 def test_a_channel_that_nobody_uses_is_deleted() -> None:
     bus = idle()
     client = bus.connect("a")
@@ -402,6 +417,7 @@ def test_a_channel_that_nobody_uses_is_deleted() -> None:
     assert_deleted_at(bus, 4.0)
 
 
+@pytest.mark.row(113)
 def test_every_message_keeps_a_channel_alive() -> None:
     bus = idle()
     client = bus.connect("a")
@@ -413,6 +429,7 @@ def test_every_message_keeps_a_channel_alive() -> None:
     assert_deleted_at(bus, 21.0)
 
 
+@pytest.mark.row(113)
 def test_a_subscription_keeps_a_channel_alive_until_it_ends() -> None:
     bus = idle()
     client = bus.connect("a")
@@ -425,6 +442,7 @@ def test_a_subscription_keeps_a_channel_alive_until_it_ends() -> None:
     assert_deleted_at(bus, 202.0)
 
 
+@pytest.mark.row(113)
 def test_a_subscription_stops_the_time() -> None:
     bus = idle()
     client = bus.connect("a")
@@ -445,6 +463,7 @@ def test_a_subscription_that_is_refused_does_not() -> None:
     assert_deleted_at(bus, 2.0)
 
 
+@pytest.mark.row(113)
 @pytest.mark.parametrize("fields", [{"durable": "d"}, {"durable": "d", "queue": "g"}])
 def test_offline_durables_go_with_their_channel(fields: dict[str, str]) -> None:
     bus = idle()
@@ -469,6 +488,7 @@ def test_positions_go_with_their_channel() -> None:
     assert at_once(bus.store.recover(None)).cursors == []
 
 
+@pytest.mark.row(113)
 def test_a_client_that_closes_lets_its_channels_go() -> None:
     bus = idle()
     client = bus.connect("a")
@@ -480,6 +500,7 @@ def test_a_client_that_closes_lets_its_channels_go() -> None:
     assert bus.core.state.channels == {}
 
 
+@pytest.mark.row(113)
 def test_a_client_that_is_away_holds_its_channel_until_its_session_ends() -> None:
     options = limited(inactivity_max_ns=2 * SECOND_NS)
     options.heartbeat_interval_ns = 3 * SECOND_NS

@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[dict[str, int], list[int]]] = {
 }
 
 
+@pytest.mark.row(37, 38, 39)
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize(
     ("position", "count"),
@@ -79,6 +80,7 @@ def test_start_positions(kind: str, position: dict[str, int], count: int) -> Non
     assert sub.sequences == [*before, 1 if kind == "empty" else 11]
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize("start", [NEW_ONLY, LAST_RECEIVED, TIME_DELTA, SEQUENCE, FIRST])
 def test_a_channel_that_is_not_there_is_created(start: int) -> None:
     bus = Bus()
@@ -165,6 +167,7 @@ def test_while_a_start_is_looked_for_the_client_goes() -> None:
     assert slow.count() == 0
 
 
+@pytest.mark.row(115)
 def test_while_a_start_is_looked_for_the_channel_goes() -> None:
     slow = Slow(limited(inactivity_max_ns=5 * SECOND_NS))
     sub = slow.subscribe()

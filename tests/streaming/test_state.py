@@ -6,6 +6,7 @@ from durabus.broker.router import Router
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.channel import Channel, ChannelOwner
 from durabus.streaming.cohort import Cohort
+from durabus.streaming.complaints import COMPLAINTS_MAX
 from durabus.streaming.options import SECOND_NS, CoreOptions
 from durabus.streaming.records import decode_channel_name
 from durabus.streaming.state import BatchCloser, ChannelRefusedError, Pending, State, Subjects, text
@@ -29,6 +30,14 @@ def test_subjects_of_a_cluster() -> None:
     assert subjects.unsubscribe == b"_STAN.unsub.tickets"
     assert subjects.subscription_close == b"_STAN.subclose.tickets"
     assert subjects.close == b"_STAN.close.tickets"
+
+
+def test_the_discovery_prefix_moves_what_clients_ask_first_and_nothing_else() -> None:
+    subjects, usual = Subjects(b"tickets", b"_FOO.bar"), Subjects(b"tickets")
+    assert subjects.discover == b"_FOO.bar.tickets"
+    assert subjects.pings == b"_FOO.bar.tickets.pings"
+    assert subjects.publish_prefix == usual.publish_prefix
+    assert subjects.close == usual.close
 
 
 def test_inboxes_have_the_usual_form_and_never_come_twice() -> None:
@@ -88,6 +97,47 @@ def test_names_that_differ_in_case_are_refused_in_the_originals_words() -> None:
         'rejecting channel "Foo.BAR" because channel "foo.bar" alreay exists (different cases not allowed)'
     )
     assert len(state.batch.state) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("Grüße", "GRÜßE"), ("ΟΔΟΣ", "οδοσ"), ("İ", "i"), ("канал", "КАНАЛ"), ("ẞ", "ß")]
+)
+def test_case_is_that_of_every_script(name: str, other: str) -> None:
+    state = make()
+    state.open_channel(name.encode())
+    with pytest.raises(ChannelRefusedError, match="different cases not allowed"):
+        state.open_channel(other.encode())
+
+
+@pytest.mark.parametrize(("name", "other"), [(b"\xff", b"\xfe"), ("ß".encode(), b"ss"), (b"\xc3\x84", b"\xc3")])
+def test_names_that_differ_in_more_than_case(name: bytes, other: bytes) -> None:
+    state = make()
+    state.open_channel(name)
+    assert state.open_channel(other).name == other
+
+
+def refuse(state: State, name: bytes) -> None:
+    """Ask for a channel that there may not be."""
+    with pytest.raises(ChannelRefusedError):
+        state.open_channel(name)
+
+
+def test_the_log_tells_of_channels_that_were_refused_and_no_client_can_fill_it() -> None:
+    options = CoreOptions()
+    options.channels_max = 1
+    log = RecordingLog()
+    state = State(options, Router(), MemoryStore(), log)
+    state.open_channel(b"foo")
+    refuse(state, b"FOO")
+    refuse(state, b"bar")
+    wrong_case = 'rejecting channel "FOO" because channel "foo" alreay exists (different cases not allowed)'
+    assert log.texts("error") == [
+        f'Creating channel "FOO" failed: {wrong_case}',
+        'Creating channel "bar" failed: too many channels',
+    ]
+    for _ in range(1000):
+        refuse(state, b"bar")
+    assert len(log.texts("error")) == COMPLAINTS_MAX
 
 
 def test_a_forgotten_channel_leaves_its_name_free_in_any_case() -> None:

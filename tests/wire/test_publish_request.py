@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from durabus.wire.publish_request import BodyBuilder, PublishRequest, sequence_prefix
+from durabus.wire.publish_request import BodyBuilder, PublishRequest, sequence_of, sequence_prefix
 from tests.wire import stan_oracle
 from tests.wire.stan_oracle import Values, values_of
 from tests.wire.wire_format import blob, fields, integer, may_hold_a_group, messages, noise, tag, unknown_numbers
@@ -214,6 +214,7 @@ def test_consecutive_sequences() -> None:
 @given(sequences, st.integers(0, 2**64 - 1) | st.none())
 def test_sequence_prefix(sequence: int, unknown: int | None) -> None:
     assert sequence_prefix(sequence) == stan_oracle.encode("MsgProto", {"sequence": sequence})
+    assert sequence_of(sequence_prefix(sequence) + b"\x12\x03foo") == sequence
     payload = blob(5, b"x") + (integer(13, unknown) if unknown is not None else b"")
     request = PublishRequest()
     assert request.decode(payload)

@@ -1,12 +1,13 @@
 """Subjects against a naive model, and the tables of what is valid."""
 
+import itertools
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.wire.subjects import has_wildcard, is_channel_name, is_literal_subject, is_subject, matches
+from durabus.wire.subjects import has_wildcard, is_channel_name, is_literal_subject, is_subject, matches, overlap
 
 literal_tokens = st.sampled_from([b"a", b"b", b"ab", b"a*", b"*a", b">a", b"\xff"])
 literals = st.lists(literal_tokens, min_size=1, max_size=5).map(b".".join)
@@ -45,6 +46,33 @@ def test_a_pattern_made_from_a_subject_matches_it(data: st.DataObject, subject: 
     assert matches(b".".join([*pattern[:tail], b">"]), subject)
     assert not matches(b".".join([*pattern, b">"]), subject), "`>` stands for one token at least"
     assert not matches(b".".join([*pattern, b"*"]), subject)
+
+
+few_tokens = st.sampled_from([b"a", b"b", b"*"])
+
+
+@st.composite
+def few_patterns(draw: st.DrawFn) -> bytes:
+    """A short pattern of few words, so that two of them often have something in common."""
+    tokens = draw(st.lists(few_tokens, min_size=1, max_size=3))
+    return b".".join([*tokens, b">"] if draw(st.booleans()) else tokens)
+
+
+SHORT_SUBJECTS = [
+    b".".join(tokens) for count in range(1, 5) for tokens in itertools.product((b"a", b"b"), repeat=count)
+]
+"""If two of those patterns have a subject in common, it is one of these."""
+
+
+@given(few_patterns(), few_patterns())
+def test_what_two_patterns_have_in_common(one: bytes, other: bytes) -> None:
+    common = any(naive_matches(one, subject) and naive_matches(other, subject) for subject in SHORT_SUBJECTS)
+    assert overlap(one, other) == overlap(other, one) == common
+
+
+@given(patterns(), literals)
+def test_a_pattern_and_a_subject_have_the_subject_in_common(pattern: bytes, subject: bytes) -> None:
+    assert overlap(pattern, subject) == matches(pattern, subject)
 
 
 @given(patterns())

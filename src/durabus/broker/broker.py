@@ -85,6 +85,7 @@ class Broker:
     def _make_session(self, connection: Connection, link: Link, address: str) -> Session:
         self.connections_total += 1
         session = Session(self.connections_total, address, self.router.exchange, link, self.settings.limits)
+        session.port = connection.peer_port
         info = self.settings.info
         info.client_id = session.client_id
         info.client_ip = address
@@ -112,7 +113,7 @@ class Broker:
 
     def _tell(self, log: Callable[[str], None] | None, session: Session, text: str) -> None:
         if log is not None:
-            log(f"{session.address} - cid:{session.client_id} - {text}")
+            log(f"{session.label()} - {text}")
 
     def _exceeded(self, reason: str) -> str:
         """The limit that a slow consumer went beyond, in the original's words."""

@@ -208,6 +208,11 @@ class ExternalBus(Bus):
         return data
 
     @property
+    def payload_bytes_max(self) -> int:
+        """The largest message that the server takes, in bytes."""
+        return int(self._payload_bytes_max)
+
+    @property
     def output_bytes(self) -> int:
         """How much is waiting to be sent."""
         return int(self._output_bytes)

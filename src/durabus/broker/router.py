@@ -9,7 +9,7 @@ from typing import cast
 from mypy_extensions import i64, mypyc_attr
 
 from durabus.broker.bus import Bus, InterestWatcher, Receiver, as_received
-from durabus.broker.session import ClientSubscription, Exchange, Session
+from durabus.broker.session import ClientSubscription, Exchange, Session, Tracer
 from durabus.broker.sublist import Match, Sublist, Subscription
 from durabus.wire import framing
 from durabus.wire.operations import Publish
@@ -56,6 +56,7 @@ class Router(Bus):
         self.sublist = Sublist()
         self.exchange: Exchange = _RouterExchange(self)
         self.dirty: list[Session] = []
+        self.tracer: Tracer | None = None  # who reads along what the server says by itself
         self._receivers: dict[bytes, _ReceiverSubscription] = {}
         self._watchers: dict[bytes, list[InterestWatcher]] = {}
         self._interest: dict[bytes, bool] = {}
@@ -72,6 +73,8 @@ class Router(Bus):
         subscription = _ReceiverSubscription(subject, receiver)
         self._receiver_count += 1
         subscription.sid = b"%d" % self._receiver_count
+        if self.tracer is not None:
+            self.tracer.on_own(b"SUB %b %b" % (subject, subscription.sid), _NOTHING, [])
         self._receivers[subject] = subscription
         self.sublist.insert(subscription)
         self._notify(subject)
@@ -85,14 +88,20 @@ class Router(Bus):
         subscription = self._receivers.pop(subject, None)
         if subscription is not None:
             self.sublist.remove(subscription)
+            if self.tracer is not None:
+                self.tracer.on_own(b"UNSUB " + subscription.sid, _NOTHING, [])
             self._notify(subject)
 
     def publish(self, subject: bytes, reply: bytes, payload: bytes) -> bool:
         """Publish one message; whether anybody was there to receive it."""
+        if self.tracer is not None:
+            self.tracer.on_own(framing.publish_start(subject, reply), _NOTHING, [payload])
         return self._spread(Publish(subject, reply, 0, [payload]), _NOTHING, None)
 
     def publish_run(self, subject: bytes, head: bytes, payloads: list[bytes]) -> bool:
         """Publish the messages `head + payload`; whether anybody was there to receive them."""
+        if self.tracer is not None:
+            self.tracer.on_own(framing.publish_start(subject, _NOTHING), head, payloads)
         return self._spread(Publish(subject, _NOTHING, 0, payloads), head, None)
 
     def is_open(self) -> bool:

@@ -16,11 +16,36 @@ from durabus.wire.operations import Connect, Operation, Ping, Pong, Publish, Sub
 from durabus.wire.parser import Parser
 from durabus.wire.subjects import is_literal_subject, is_subject
 
-__all__ = ["ClientSubscription", "Exchange", "Link", "Session", "SessionLimits"]
+__all__ = ["ClientSubscription", "Exchange", "Link", "Session", "SessionLimits", "Tracer"]
 
 SLOW_CONSUMER: Final = "Slow Consumer"
 _RUN_PIECES: Final = 3
 """As many pieces come out of a run of payloads of one size."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Tracer:
+    """Reads along what is said on connections (-V), and what the server says and hears by itself (-VV)."""
+
+    def on_heard(self, session: "Session", operation: Operation) -> None:
+        """A client said `operation`; it is about to be followed."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def on_said(self, session: "Session", lines: bytes) -> None:
+        """A client is told `lines`, whole ones, none of them a message."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def on_delivered(self, session: "Session", start: bytes, head_bytes: int, payloads: list[bytes]) -> None:
+        """A client is sent messages; `start` is their control line up to the size, `head_bytes` come before each."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def on_ended(self, session: "Session", sid: bytes) -> None:
+        """A client's subscription ended."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def on_own(self, line: bytes, head: bytes, payloads: list[bytes]) -> None:
+        """The server itself said `line`, for messages `head + payload` with the start of one."""
+        raise NotImplementedError  # pragma: no cover - abstract
 
 
 class SessionLimits:
@@ -44,6 +69,7 @@ class SessionLimits:
         self.subscriptions_max = 0  # of one connection; 0: no limit
         self.subject_tokens_max = 0  # of a subject to subscribe to; 0: no limit
         self.with_headers = True
+        self.tracer: Tracer | None = None  # who reads along; all sessions see a change at once
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -102,6 +128,7 @@ class Session:
         """Begin with no subscriptions and the options of a client that has not sent CONNECT yet."""
         self.client_id = client_id
         self.address = address
+        self.port = 0
         self.user = ""
         self.name = ""
         self.lang = ""
@@ -136,12 +163,24 @@ class Session:
         self._is_introduced = False
         self._ping_sent_ns = 0
 
+    def label(self) -> str:
+        """The connection as the log calls it: its address, its number, and what the client calls itself."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        label = f"{host}:{self.port} - cid:{self.client_id}"
+        version = "v" + self.version if self.version else ""
+        own = ":".join([text for text in (version, self.lang, self.name) if text])
+        own = own.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{label} - "{own}"' if own else label
+
     def feed(self, data: bytes, now_ns: int) -> None:
         """Take the next bytes from the client, at monotonic time `now_ns`, and act on them."""
         self.last_active_ns = now_ns
         for operation in self._parser.feed(data):
             if self.is_closed:
                 return
+            tracer = self._limits.tracer
+            if tracer is not None:
+                tracer.on_heard(self, operation)
             if not self.is_admitted and not isinstance(operation, (Connect, Violation)):
                 self.fail("Authorization Violation", "the client spoke before it said who it is")
                 return
@@ -250,6 +289,8 @@ class Session:
         """End one of this session's subscriptions."""
         if self.subscriptions.pop(subscription.sid, None) is not None:
             self._exchange.discard(subscription)
+            if self._limits.tracer is not None:
+                self._limits.tracer.on_ended(self, subscription.sid)
 
     def deliver(
         self,
@@ -277,6 +318,8 @@ class Session:
         count: i64 = len(given)
         subscription.delivered_count += count
         start = framing.message_start(subject, subscription.sid, reply, header_bytes)
+        if self._limits.tracer is not None:
+            self._limits.tracer.on_delivered(self, start, len(head), given)
         pieces: i64 = len(self._output)
         size = framing.frame_run(start, head, given, self._output)
         self.out_messages += count
@@ -292,6 +335,8 @@ class Session:
     def send(self, data: bytes) -> None:
         """Send `data`, whole protocol lines, as it is."""
         if not self.is_closed:
+            if self._limits.tracer is not None:
+                self._limits.tracer.on_said(self, data)
             self._output.append(data)
             self._grow(len(data))
 
@@ -352,7 +397,10 @@ class Session:
         """Close because of the peer: with an `-ERR` line when `answer` is not empty; `detail` is for the log."""
         if not self.is_closed:
             if answer:
-                self._output.append(framing.error_line(answer))
+                line = framing.error_line(answer)
+                self._output.append(line)
+                if self._limits.tracer is not None:
+                    self._limits.tracer.on_said(self, line)
             self.close(f"{answer or 'Protocol Violation'}: {detail}", False)
 
     def close(self, reason: str, at_once: bool) -> None:

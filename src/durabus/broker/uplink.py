@@ -1,7 +1,8 @@
 """The socket of an external NATS network: connects, says who we are, and connects again when that is lost.
 
 `ExternalBus` is the mind of the connection; this gives it bytes, and takes its output once per turn. At the start, no
-server to be had is an error; after that, one is looked for without end, a quarter of a second apart.
+server to be had is an error; after that, one is looked for without end: the others that are known at once, since what
+clients ask for until then is lost, and the one that was lost a quarter of a second later, when it may have come back.
 """
 
 import asyncio
@@ -204,7 +205,8 @@ class UplinkSettings:
         self.tls_server_name = ""  # what the certificate of every server says; empty: its host
         self.must_be_tls = False  # refuse a server without TLS
         self.connect_timeout_s = 2.0  # for everything from the socket to the server's first PONG
-        self.reconnect_wait_s = 0.25
+        self.reconnect_wait_s = 0.25  # before the server that was lost is tried again
+        self.settled_s = 0.25  # servers that drop us sooner than this after they took us get that wait each time
         self.ping_interval_s = 120.0
         self.pings_out_max = 2  # unanswered, when the next one is due: the server counts as lost
 
@@ -275,13 +277,17 @@ class _Connection(asyncio.Protocol):
 
 
 class Uplink:
-    """Keeps `bus` connected. `on_change` is told, in a turn, when the connection is lost (False) or stands again."""
+    """Keeps `bus` connected. `on_change` is told, in a turn, when the connection is lost (False) or stands again.
+
+    `on_new_servers` is told, in a turn, when the server names others of its cluster that it did not name before.
+    """
 
     def __init__(
         self, settings: UplinkSettings, bus: ExternalBus, log: UplinkLog, on_change: Callable[[bool], None]
     ) -> None:
         """Put the parts together; `start` connects."""
         self.address: ServerAddress | None = None  # of the last server that took us
+        self.on_new_servers: Callable[[], None] | None = None
         self._settings = settings
         self._bus = bus
         self._log = log
@@ -353,9 +359,8 @@ class Uplink:
 
     # Connecting.
 
-    async def _connect_to_any(self, addresses: list[ServerAddress]) -> str:
+    async def _connect_to_any(self, addresses: list[ServerAddress], refusal: str = NO_SERVERS) -> str:
         """Try every address once; empty when one took us, else why not: the last reason that says something."""
-        refusal = NO_SERVERS
         for address in addresses:
             try:
                 await self._connect(address)
@@ -462,7 +467,10 @@ class Uplink:
             return
         if self._turn is not None and not self._is_stopping:
             self._turn.open()  # whose end flushes
+        info = self._bus.info
         self._bus.feed(data)
+        if self._bus.info is not info:
+            self._compare(info)
         self._log_complaints()
         if self._bus.failure:
             self._lose(connection, f"nats: this is no NATS server: {self._bus.failure}")
@@ -483,6 +491,12 @@ class Uplink:
         self._turn.open()
         self._on_change(False)
 
+    def _compare(self, former_info: bytes) -> None:
+        """The server has spoken of itself again: see whether others have joined its cluster."""
+        has_new = not _cluster_places(self._bus.info) <= _cluster_places(former_info)
+        if has_new and self.on_new_servers is not None:
+            self.on_new_servers()
+
     def _lose(self, connection: _Connection, reason: str) -> None:
         """Give a connection up."""
         self.on_lost(connection, reason)
@@ -499,12 +513,14 @@ class Uplink:
     async def _keep(self) -> None:
         """Notice a lost connection, and look for a new one, until cancelled."""
         name = self._settings.name
+        loop = asyncio.get_running_loop()
         while True:
+            began_s = loop.time()
             await self._watch()
+            was_settled = loop.time() - began_s >= self._settings.settled_s
             complaint = NO_SERVERS  # of which the log already says enough
             while not self.is_connected():
-                await asyncio.sleep(self._settings.reconnect_wait_s)
-                refusal = await self._connect_to_any(self._candidates())
+                refusal = await self._connect_again(was_settled)
                 if refusal not in ("", NO_SERVERS, complaint):
                     complaint = refusal
                     self._log.error(f'connection "{name}" cannot be made again yet: {refusal}')
@@ -512,6 +528,19 @@ class Uplink:
             if self._turn is not None:
                 self._turn.open()
             self._on_change(True)
+
+    async def _connect_again(self, was_settled: bool) -> str:
+        """Try every server that we know of once; empty when one took us, else why not.
+
+        All but the one lost are tried at once, unless we would go round between servers that take us and drop us.
+        """
+        candidates = self._candidates()
+        at_once = len(candidates) - 1 if was_settled else 0
+        refusal = await self._connect_to_any(candidates[:at_once])
+        if refusal:
+            await asyncio.sleep(self._settings.reconnect_wait_s)
+            refusal = await self._connect_to_any(candidates[at_once:], refusal)
+        return refusal
 
     async def _watch(self) -> None:
         """Return when the connection is lost; a server that answers no pings is as good as lost."""
@@ -552,3 +581,9 @@ class Uplink:
             other.is_tls = address.is_tls
             other.certificate_name = address.certificate_name or address.host
             self._advertised.append(other)
+
+
+def _cluster_places(info: bytes) -> set[str]:
+    """The servers of a cluster that one of them names in its INFO."""
+    places = json.loads(info).get("connect_urls")
+    return {place for place in places if isinstance(place, str)} if isinstance(places, list) else set()

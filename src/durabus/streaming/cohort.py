@@ -10,7 +10,7 @@ from durabus.broker.bus import InterestWatcher
 from durabus.streaming.clients import Client
 from durabus.streaming.records import SubscriptionRecord
 from durabus.streaming.store_port import Cursor
-from durabus.streaming.window import Holder, Window
+from durabus.streaming.window import Flight, Holder, Window
 
 __all__ = ["Cohort", "Member", "MemberOwner"]
 
@@ -58,9 +58,15 @@ class Member(Holder):
         return self.pending >= self.max_in_flight
 
     def is_reachable(self) -> bool:
-        """Whether what is sent now has somebody to reach: docs/protocol.md §5.6."""
+        """Whether what is sent now has somebody to reach: docs/protocol.md §5.6. Nobody has an inbox without a name."""
         client = self.client
-        return self.is_active and client is not None and not client.is_absent and not self.inbox_gone
+        return (
+            self.is_active
+            and client is not None
+            and not client.is_absent
+            and not self.inbox_gone
+            and len(self.inbox) > 0
+        )
 
     def on_time(self, now_ns: int) -> None:
         """Something in flight is due again."""
@@ -100,6 +106,7 @@ class Cohort:
         self.members: list[Member] = []
         self.shadow: Member | None = None
         self.redelivered: dict[int, int] = {}  # sequence -> how often, until it is acknowledged
+        self.recovered: list[Flight] = []  # in flight since before a restart, and not sent again since
         self.on_hold = False  # no new message before what was pending has gone out again
         self.is_woken = False
         self.is_dirty = False

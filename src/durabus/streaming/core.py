@@ -20,6 +20,7 @@ from durabus.streaming.leaving import Leaving
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.records import SERVER_KEY, encode_server
+from durabus.streaming.recovered_pending import RecoveredPending
 from durabus.streaming.recovery import Recovery
 from durabus.streaming.retention import Retention
 from durabus.streaming.state import BatchCloser, Pending, State
@@ -84,15 +85,16 @@ class Core(StoreListener):
         self.state = state
         self.delivery = Delivery(state)
         self.heartbeats = Heartbeats(state, self.delivery)
+        self.recovered_pending = RecoveredPending(state, self.delivery)
         self.leaving = Leaving(state, self.delivery, self.heartbeats)
         self.retention = Retention(state, self.delivery)
         self.connect = ConnectHandler(state, self.heartbeats, self.leaving)
-        self.subscribe = SubscribeHandler(state, self.delivery, self.leaving)
+        self.subscribe = SubscribeHandler(state, self.delivery, self.leaving, self.heartbeats)
         subjects = state.subjects
         self._handlers: list[tuple[bytes, Receiver]] = [
             (subjects.discover, self.connect),
             (subjects.pings, PingHandler(state, self.heartbeats)),
-            (subjects.publish_prefix + b".>", PublishHandler(state)),
+            *state.partition.receivers(subjects.publish_prefix, PublishHandler(state)),
             (subjects.subscribe, self.subscribe),
             (subjects.unsubscribe, UnsubscribeHandler(state, self.leaving, True)),
             (subjects.subscription_close, UnsubscribeHandler(state, self.leaving, False)),
@@ -113,7 +115,8 @@ class Core(StoreListener):
         state.batch.epoch = epoch
         state.store.bind(self)
         self.heartbeats.listen()
-        Recovery(state, self.delivery, self.heartbeats, self.retention).restore(recovered)
+        recovery = Recovery(state, self.delivery, self.recovered_pending, self.heartbeats, self.retention)
+        recovery.restore(recovered)
         self.end_turn()
 
     def listen(self) -> None:
@@ -206,9 +209,17 @@ class Core(StoreListener):
             if (kind == KIND_CHANNEL and key == b"%d" % state.channel_id_last) or (
                 kind == KIND_SUBSCRIPTION and key == b"%d" % state.subscription_id_last
             ):
-                record = encode_server(state.options.cluster_id, state.channel_id_last, state.subscription_id_last)
-                batch.state.append((KIND_SERVER, SERVER_KEY, record))
+                batch.state.append((KIND_SERVER, SERVER_KEY, self._server_record()))
                 return
+
+    def _server_record(self) -> bytes:
+        state = self.state
+        return encode_server(state.options.cluster_id, state.channel_id_last, state.subscription_id_last)
+
+    def confirm(self, effect: Effect) -> None:
+        """Write again what the store knows of this server; `effect` is released if the store takes it."""
+        self.state.batch.state.append((KIND_SERVER, SERVER_KEY, self._server_record()))
+        self.state.effects.append(effect)
 
     def on_durable(self, number: int) -> None:
         """A batch is safe: release what rests on it. The shell ends the turn after a call from outside of one."""
@@ -252,11 +263,13 @@ class Core(StoreListener):
             effect.refuse(state.bus, state.failure)
         state.effects = []
         self.connect.refuse_waiting(state.failure)
+        if state.newcomers is not None:
+            state.newcomers.close()
         state.log.error(f"batch {number} could not be stored, recovering: {state.failure}")
 
     def on_page(self, request: int, bodies: list[bytes]) -> None:
         """Messages that were asked for have come."""
-        if not self.delivery.on_page(request, bodies):
+        if not self.delivery.on_page(request, bodies) and not self.recovered_pending.on_page(request, bodies):
             self.retention.on_page(request, bodies)
 
     def on_seek(self, request: int, sequence: int) -> None:

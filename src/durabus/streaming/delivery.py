@@ -11,20 +11,21 @@ from mypy_extensions import i64
 
 from durabus.broker.bus import Receiver
 from durabus.streaming.channel import Channel
-from durabus.streaming.clients import Client
+from durabus.streaming.choice import best_for_redelivery, best_member, can_redeliver
 from durabus.streaming.cohort import Cohort, Member, MemberOwner
 from durabus.streaming.options import MILLISECOND_NS
 from durabus.streaming.state import State, text
 from durabus.streaming.timers import Timed
+from durabus.streaming.trace import trace_ack, trace_deliveries
 from durabus.streaming.window import Flight
 from durabus.wire.operations import Publish
 from durabus.wire.stan_messages import decode_ack
 from durabus.wire.varint import DecodeError, uint_field, varint
 
-__all__ = ["Delivery"]
+__all__ = ["TOGETHER_NS", "Delivery", "run_length"]
 
 _PAGE_BYTES_MAX: Final = 1024 * 1024
-_TOGETHER_NS: Final = 15 * MILLISECOND_NS
+TOGETHER_NS: Final = 15 * MILLISECOND_NS
 """Redeliveries that are due this soon go out together: docs/protocol.md §8.4."""
 _DRAIN_NS: Final = 10 * MILLISECOND_NS
 """How long whoever has too much on its way is left alone before anybody looks again."""
@@ -37,6 +38,7 @@ class _AckReceiver(Receiver):
     def __init__(self, delivery: "Delivery", member: Member) -> None:
         name = member.cohort.channel_name
         self._delivery = delivery
+        self._log = delivery.log
         self._member = member
         self._prefix = b"\x0a" + varint(len(name)) + name + b"\x10"
         self._prefix_bytes: i64 = len(self._prefix)
@@ -67,6 +69,8 @@ class _AckReceiver(Receiver):
                 sequence = self._delivery.decode_ack(payload, cohort)
                 if sequence <= 0:
                     continue
+            if self._log.trace_on:
+                trace_ack(self._log, self._member, int(sequence))
             if cohort.window.take(sequence) is not None:
                 done = True
                 if cohort.redelivered:
@@ -111,6 +115,7 @@ class Delivery(MemberOwner):
 
     def __init__(self, state: State) -> None:
         """Work on `state`."""
+        self.log = state.log
         self._state = state
         self._page_reads: dict[int, tuple[Cohort, int]] = {}
         self._drain = _Drain(self, state)
@@ -129,7 +134,7 @@ class Delivery(MemberOwner):
             return
         member.is_active = True
         if member.pending:
-            self._arm(member)  # others left before it began, and it has what they held
+            self.arm(member)  # others left before it began, and it has what they held
         self._state.wake(member.cohort)
         if member.cohort.is_queue:
             self.move_from_absent(member.cohort)
@@ -148,12 +153,12 @@ class Delivery(MemberOwner):
         try:
             ack = decode_ack(payload)
         except DecodeError as error:
-            self._state.log.error(f"Error decoding ack: {error}")
+            self._state.complain("Unable to unmarshal Ack", f"Unable to unmarshal Ack: {error}")
             return 0
         if ack.subject != cohort.channel_name:
             if ack.subject not in self._state.channels:
-                name = text(ack.subject)
-                self._state.log.error(f"Unable to process ack seq={ack.sequence}, channel {name} not found")
+                line = f"Unable to process ack seq={ack.sequence}, channel {text(ack.subject)} not found"
+                self._state.complain("Unable to process ack", line)
             return 0
         return ack.sequence if ack.sequence < 1 << 62 else 0
 
@@ -188,6 +193,8 @@ class Delivery(MemberOwner):
                 return
             room = self._room(cohort)
             if room <= 0:
+                return
+            if cohort.recovered and not self._bring_forward(cohort):
                 return
             count: i64 = min(room, available)
             bodies = self._state.store.read_now(channel.channel_id, int(following), int(count), _PAGE_BYTES_MAX)
@@ -235,6 +242,13 @@ class Delivery(MemberOwner):
         name = text(channel.name)
         self._state.log.error(f"Error looking up message {name}:{sequence} (the store has nothing there)")
 
+    def _report_lost(self, member: Member, sequence: int) -> None:
+        """A message that is to be sent again is not there: it stays pending. One below the floor is no error."""
+        channel = self._state.channels_by_id.get(member.cohort.channel_id)
+        if channel is not None and sequence >= channel.first:
+            line = f"Error getting message for redelivery subid={member.subscription_id}, seq={sequence}"
+            self._state.log.error(f"{line}, err=the store has nothing there")
+
     def _room(self, cohort: Cohort) -> i64:
         """How many new messages may be sent now, at least to one member."""
         room: i64 = 0
@@ -268,7 +282,7 @@ class Delivery(MemberOwner):
         flights: dict[Member, Flight] = {}
         sequence: i64 = first
         for body in bodies:
-            member = _best_member(cohort)
+            member = best_member(cohort)
             if member is None:
                 break
             flight = flights.get(member)
@@ -293,6 +307,8 @@ class Delivery(MemberOwner):
         for body in bodies:
             total += len(body)
         statistics.out_bytes += total
+        if self.log.trace_on:
+            trace_deliveries(self.log, member, bodies)
         self._state.bus.publish_run(member.inbox, b"", bodies)
 
     def _sent(self, cohort: Cohort, member: Member, flight: Flight) -> None:
@@ -308,19 +324,19 @@ class Delivery(MemberOwner):
         client = member.client
         if not member.is_active or client is None:
             return
-        if self._state.bus.is_open() and _can_redeliver(member, client):
+        if self._state.bus.is_open() and can_redeliver(member, client):
             due = [
-                flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + _TOGETHER_NS
+                flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + TOGETHER_NS
             ]
-            due.sort(key=_deadline)
+            due.sort(key=_due)
             for flight in due:
                 self._redeliver(member, flight, now_ns)
-            self._arm(member)
+            self.arm(member)
         elif member.pending:
             # Nobody there, or its heartbeats fail: look again later. Coming back also looks at once.
             self._state.timers.set(member, now_ns + member.ack_wait_ns)
 
-    def _arm(self, member: Member) -> None:
+    def arm(self, member: Member) -> None:
         """Set the member's deadline to that of what is due first."""
         earliest = 0
         for flight in member.flights:
@@ -334,26 +350,23 @@ class Delivery(MemberOwner):
     def _redeliver(self, member: Member, flight: Flight, now_ns: int) -> None:
         """Send again what is left of `flight`: to the same member, in a group to whoever is best now."""
         cohort = member.cohort
-        sequences: list[int] = []
-        sequence: i64 = flight.first
-        while sequence <= flight.last:
-            if cohort.window.at(sequence) is flight:
-                sequences.append(int(sequence))
-            sequence += 1
+        sequences = _held(cohort, flight)
         _postpone(flight, member, now_ns)
+        if flight in cohort.recovered:
+            cohort.recovered.remove(flight)
         if not cohort.is_queue or len(cohort.members) == 1:
             self._send_again(member, sequences)
             return
         shares: dict[Member, list[int]] = {}
         for number in sequences:
-            best = _best_for_redelivery(cohort) or member
+            best = best_for_redelivery(cohort) or member
             shares.setdefault(best, []).append(number)
             if best is not member:
                 self._hand_over(cohort, number, best, now_ns + best.ack_wait_ns)
         for best, share in shares.items():
             self._send_again(best, share)
             if best is not member:
-                self._arm(best)
+                self.arm(best)
 
     def _hand_over(self, cohort: Cohort, sequence: int, member: Member, deadline_ns: int) -> None:
         """Let `member` hold what another one held, who may have room now."""
@@ -385,13 +398,13 @@ class Delivery(MemberOwner):
                 self.on_acknowledged(cohort)
                 index += 1
                 continue
-            count = _run_length(sequences, index)
+            count = run_length(sequences, index)
             found = self._state.store.read_now(channel.channel_id, first, count, _PAGE_BYTES_MAX)
             if found is None:
                 self._read_again(member, sequences[index:], count)
                 break
             if not found:
-                self._report_missing(channel, first)
+                self._report_lost(member, first)
             for offset in range(len(found)):
                 bodies.append(self._marked(cohort, first + offset, found[offset]))
                 total += len(found[offset])
@@ -431,7 +444,8 @@ class Delivery(MemberOwner):
                     bodies.append(self._marked(cohort, sequences[index], found[index]))
             if bodies:
                 self._publish(member, bodies)
-        # What is not there any more is looked at again when it is due.
+        if not found:
+            self._report_lost(member, sequences[0])  # and looked at again when it is due
         self._go_on(member, sequences[len(found) or 1 :])
 
     def _go_on(self, member: Member, sequences: list[int]) -> None:
@@ -458,10 +472,42 @@ class Delivery(MemberOwner):
         held = [number for number in cohort.window.sequences() if _holder(cohort, number) is member]
         for flight in member.flights:
             _postpone(flight, member, self._state.now_ns)
+        cohort.recovered = [flight for flight in cohort.recovered if flight.holder is not member]
         self._send_again(member, held)
-        self._arm(member)
+        self.arm(member)
         cohort.on_hold = cohort.again_reads > 0
         self._state.wake(cohort)
+
+    def send_overdue(self, member: Member, flight: Flight) -> None:
+        """Send what is left of `flight` again, to the same member, if it is there; else when it comes back."""
+        cohort = member.cohort
+        held = _held(cohort, flight)
+        if held and flight in cohort.recovered and member.is_reachable() and self._state.bus.is_open():
+            _postpone(flight, member, self._state.now_ns)
+            cohort.recovered.remove(flight)
+            self._send_again(member, held)
+            cohort.on_hold = cohort.again_reads > 0
+        self.arm(member)
+
+    def _bring_forward(self, cohort: Cohort) -> bool:
+        """A new message is at hand: what was in flight before a restart goes out again first, due or not.
+
+        Whether the new message may follow at once.
+        """
+        early, cohort.recovered = cohort.recovered, []
+        early.sort(key=_first)
+        for flight in early:
+            member = cast(Member, flight.holder)
+            held = _held(cohort, flight)
+            if not member.is_reachable():
+                if held:
+                    cohort.recovered.append(flight)
+                continue
+            _postpone(flight, member, self._state.now_ns)
+            self._send_again(member, held)
+            self.arm(member)
+        cohort.on_hold = cohort.again_reads > 0
+        return not cohort.on_hold
 
     def move_pending(self, cohort: Cohort, leaving: Member, targets: list[Member]) -> None:
         """Spread what `leaving` holds over `targets`, in the order in which it is due, and send it again at once."""
@@ -470,7 +516,7 @@ class Delivery(MemberOwner):
         turn = 0
         shares: dict[Member, list[int]] = {}
         flights = [flight for flight in leaving.flights if flight.remaining]
-        flights.sort(key=_deadline)
+        flights.sort(key=_due)
         for flight in flights:
             for number in range(int(flight.first), int(flight.last) + 1):
                 if cohort.window.at(number) is flight:
@@ -482,7 +528,7 @@ class Delivery(MemberOwner):
         for target, share in shares.items():
             if target.is_reachable():
                 self._send_again(target, share)
-            self._arm(target)
+            self.arm(target)
 
     def move_from_absent(self, cohort: Cohort) -> None:
         """Move what members hold that have been away for longer than granted to members that are there."""
@@ -500,31 +546,32 @@ class Delivery(MemberOwner):
     def come_back(self, member: Member) -> None:
         """A member is reachable again: what is overdue goes out now, and so does what is new."""
         if member.is_active and member.pending:
-            self._arm(member)
+            self.arm(member)
         self._state.wake(member.cohort)
         if member.cohort.is_queue:
             self.move_from_absent(member.cohort)
 
 
-def sequence_of(body: bytes) -> i64:
-    """The sequence in a stored body: its first field."""
-    at: i64 = 1
-    shift: i64 = 0
-    sequence: i64 = 0
-    while True:
-        group: i64 = body[at]
-        sequence |= (group & 127) << shift
-        if group < 128:
-            return sequence
-        shift += 7
-        at += 1
+def _due(flight: Flight) -> tuple[int, int]:
+    return flight.deadline_ns, int(flight.first)
 
 
-def _deadline(flight: Flight) -> int:
-    return flight.deadline_ns
+def _first(flight: Flight) -> int:
+    return int(flight.first)
 
 
-def _run_length(sequences: list[int], start: int) -> int:
+def _held(cohort: Cohort, flight: Flight) -> list[int]:
+    """What is left of `flight`, ascending."""
+    sequences: list[int] = []
+    sequence: i64 = flight.first
+    while sequence <= flight.last:
+        if cohort.window.at(sequence) is flight:
+            sequences.append(int(sequence))
+        sequence += 1
+    return sequences
+
+
+def run_length(sequences: list[int], start: int) -> int:
     """How many of `sequences` are consecutive from index `start` on."""
     stop = start + 1
     while stop < len(sequences) and sequences[stop] == sequences[stop - 1] + 1:
@@ -535,58 +582,6 @@ def _run_length(sequences: list[int], start: int) -> int:
 def _holder(cohort: Cohort, sequence: int) -> Member | None:
     flight = cohort.window.at(sequence)
     return cast(Member, flight.holder) if flight is not None else None
-
-
-def _best_member(cohort: Cohort) -> Member | None:
-    """Who gets the next new message: docs/protocol.md §9.1. None when nobody may."""
-    members = cohort.members
-    best: Member | None = None
-    best_index = 0
-    for index, member in enumerate(members):
-        client = member.client
-        if member.pending >= member.max_in_flight or client is None or client.failed_heartbeats:
-            continue
-        if (best is None or member.pending < best.pending) and member.is_reachable() and not member.is_congested:
-            best = member
-            best_index = index
-    if best is None:
-        # Everybody stalls or fails its heartbeats: the first that may still be sent something gets it.
-        for member in members:
-            if member.pending < member.max_in_flight and member.is_reachable() and not member.is_congested:
-                return member
-        return None
-    if best_index == 0:
-        members.append(members.pop(0))
-    return best
-
-
-def _best_for_redelivery(cohort: Cohort) -> Member | None:
-    """Who gets a message again: whoever has least in flight, rather one that is not full; None when nobody is there."""
-    best: Member | None = None
-    best_is_full = True
-    for member in cohort.members:
-        client = member.client
-        if client is None or not member.is_reachable():
-            continue
-        is_full = member.is_stalled() or client.failed_heartbeats > 0
-        if best is None or (best_is_full and not is_full):
-            best = member
-            best_is_full = is_full
-        elif is_full == best_is_full and member.pending < best.pending:
-            best = member
-    if best is not None and best is cohort.members[0]:
-        cohort.members.append(cohort.members.pop(0))
-    return best
-
-
-def _can_redeliver(member: Member, client: Client) -> bool:
-    """Whether there is anybody to redeliver to: a group has others, and does not mind failed heartbeats."""
-    if not member.cohort.is_queue:
-        return member.is_reachable() and client.failed_heartbeats == 0
-    for other in member.cohort.members:
-        if other.is_reachable():
-            return True
-    return False
 
 
 def _postpone(flight: Flight, member: Member, now_ns: int) -> None:

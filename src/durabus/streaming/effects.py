@@ -5,11 +5,12 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from durabus.broker.bus import Bus
+from durabus.wire.stan_messages import encode_error_response
 
 __all__ = ["Acks", "Effect", "Reply"]
 
-_ERROR_BYTES_MAX: Final = 100
 _ACK_TAG: Final = b"\x0a"  # PubAck, field 1: the GUID
+_ACK_ERROR_FIELD: Final = 2
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -44,8 +45,7 @@ class Acks(Effect):
     def refuse(self, bus: Bus, text: str) -> None:
         """Tell the publisher that none of these messages is acknowledged."""
         if self.reply:
-            error = _short(text)
-            field = b"\x12" + bytes([len(error)]) + error
+            field = encode_error_response(_ACK_ERROR_FIELD, text)
             bus.publish_run(self.reply, _ACK_TAG, [guid + field for guid in self.guid_fields])
 
 
@@ -68,11 +68,4 @@ class Reply(Effect):
         if not self.error_field:
             self.release(bus)
         elif self.subject:
-            error = _short(text)
-            tag = bytes([self.error_field << 3 | 2, len(error)])
-            bus.publish(self.subject, b"", tag + error)
-
-
-def _short(text: str) -> bytes:
-    """A store's words as UTF-8, cut off before their length takes more than one byte."""
-    return text.encode()[:_ERROR_BYTES_MAX].decode(errors="ignore").encode()
+            bus.publish(self.subject, b"", encode_error_response(self.error_field, text))

@@ -89,6 +89,8 @@ class ConnectHandler(Receiver):
         # Remembered before it is sent: in this process the answer may be here before the call returns.
         self._probes[request.client_id] = probe
         self._probes_by_token[probe.token] = probe
+        if self._state.newcomers is not None:
+            self._state.newcomers.contested.add(request.client_id)
         self._state.timers.set(probe, self._state.now_ns + self._state.options.duplicate_probe_timeout_ns)
         if self._state.bus.publish(old.record.heartbeat_inbox, self._heartbeats.reply_subject(probe.token), b""):
             return True
@@ -102,6 +104,7 @@ class ConnectHandler(Receiver):
             return False
         self._forget(probe)
         self._refuse(probe.reply, ALREADY_REGISTERED)
+        self._admit(probe.old.client_id, b"")
         return True
 
     def on_nobody(self, token: int) -> None:
@@ -123,6 +126,7 @@ class ConnectHandler(Receiver):
             self._replace(probe.old, probe.request, probe.reply)
         elif probe.request.client_id in self._state.clients.by_id:
             self._refuse(probe.reply, ALREADY_REGISTERED)
+            self._admit(probe.request.client_id, b"")
         else:
             self._register(probe.request, probe.reply)
 
@@ -136,13 +140,19 @@ class ConnectHandler(Receiver):
         self._state.timers.cancel(probe)
         self._probes.pop(probe.request.client_id, None)
         self._probes_by_token.pop(probe.token, None)
+        if self._state.newcomers is not None:
+            self._state.newcomers.contested.discard(probe.request.client_id)
+
+    def _admit(self, client_id: bytes, connection_id: bytes) -> None:
+        """Who has the client ID is settled: requests that waited for that are handled."""
+        if self._state.newcomers is not None:
+            self._state.newcomers.admit(client_id, connection_id)
 
     def _replace(self, old: Client, request: ConnectRequest, reply: bytes) -> None:
-        self._state.log.debug(f"[Client:{text(old.client_id)}] Replaced by a new connection")
         self._leaving.close_client(old)
-        self._register(request, reply)
+        self._register(request, reply, "Replaced old client")
 
-    def _register(self, request: ConnectRequest, reply: bytes) -> None:
+    def _register(self, request: ConnectRequest, reply: bytes, did: str = "Connected") -> None:
         state = self._state
         record = ClientRecord(request.client_id, request.heartbeat_inbox, request.connection_id, request.protocol)
         record.ping_interval_s = request.ping_interval_s
@@ -164,7 +174,8 @@ class ConnectHandler(Receiver):
             request,
         )
         state.reply(reply, response, _ERROR_FIELD)
-        state.log.debug(f"[Client:{text(client.client_id)}] Connected (Inbox={text(record.heartbeat_inbox)})")
+        state.log.debug(f"[Client:{text(client.client_id)}] {did} (Inbox={text(record.heartbeat_inbox)})")
+        self._admit(record.client_id, record.connection_id)
 
     def _refuse(self, reply: bytes, error: str) -> None:
         self._state.reply(reply, encode_error_response(_ERROR_FIELD, error), 0)

@@ -12,7 +12,9 @@ from durabus.broker.bus import Receiver
 from durabus.streaming.channel import Channel
 from durabus.streaming.clients import Client
 from durabus.streaming.effects import Acks
+from durabus.streaming.newcomers import sender_key
 from durabus.streaming.state import ChannelRefusedError, State
+from durabus.streaming.trace import TracedAcks
 from durabus.wire.operations import Publish
 from durabus.wire.publish_request import PublishRequest
 from durabus.wire.stan_messages import encode_publish_ack, is_control_message
@@ -22,6 +24,7 @@ __all__ = ["PublishHandler"]
 
 INVALID_PUBLISH: Final = "stan: invalid publish request"
 TOO_LARGE: Final = "message too large for this store"
+HELD: Final = "held"  # no error: the request waits for its sender
 
 
 class PublishHandler(Receiver):
@@ -39,12 +42,13 @@ class PublishHandler(Receiver):
         """Decide a run of publish requests."""
         state = self._state
         request = self._request
-        acks = Acks(publish.reply)
+        acks = self._new_acks(publish.reply)
         guid_fields = acks.guid_fields
         decoded: i64 = 0
         decoded_bytes: i64 = 0
         decided: i64 = 0
         room: i64 = state.batch_room()
+        is_traced = state.log.trace_on
         for payload in publish.payloads:
             error = ""
             if not request.decode(payload):
@@ -55,12 +59,16 @@ class PublishHandler(Receiver):
             else:
                 decoded += 1
                 decoded_bytes += len(payload)
-                error = self._check(payload)
+                error = self._check(publish, payload)
             channel = self._channel
             if error or channel is None:
+                if error == HELD:
+                    decoded -= 1
+                    decoded_bytes -= len(payload)
+                    continue
                 if guid_fields:
                     state.effects.append(acks)
-                    acks = Acks(publish.reply)
+                    acks = self._new_acks(publish.reply)
                     guid_fields = acks.guid_fields
                 self._refuse(publish.reply, error)
                 continue
@@ -72,12 +80,14 @@ class PublishHandler(Receiver):
             body = channel.builder.build(channel.last + 1, payload, request, channel.last_timestamp_ns)
             channel.append(run, body)
             guid_fields.append(request.guid_field)
+            if is_traced and isinstance(acks, TracedAcks):
+                acks.trace_publish(payload, request)
             decided += 1
             if decided >= room:
                 state.batch_messages += decided
                 state.effects.append(acks)
                 state.close_full_batch()
-                acks = Acks(publish.reply)
+                acks = self._new_acks(publish.reply)
                 guid_fields = acks.guid_fields
                 decided = 0
                 room = state.batch_room()
@@ -87,7 +97,12 @@ class PublishHandler(Receiver):
         if guid_fields:
             state.effects.append(acks)
 
-    def _check(self, payload: bytes) -> str:
+    def _new_acks(self, reply: bytes) -> Acks:
+        """The acknowledgements of messages whose publisher waits at `reply`; none yet."""
+        log = self._state.log
+        return TracedAcks(reply, log) if log.trace_on else Acks(reply)
+
+    def _check(self, publish: Publish, payload: bytes) -> str:
         """Find the publisher and the channel of the request in `payload`; why it is refused, empty when it is not."""
         request = self._request
         state = self._state
@@ -97,7 +112,7 @@ class PublishHandler(Receiver):
             client = state.clients.sender(payload[request.client_id_start : request.client_id_end], identity)
             self._client = client
         if client is None or not request.guid_field:
-            return INVALID_PUBLISH
+            return self._refuse_or_hold(publish, payload)
         if state.failure or len(payload) > self._message_bytes_max:
             return state.failure or TOO_LARGE
         channel = self._channel
@@ -105,10 +120,23 @@ class PublishHandler(Receiver):
             return self._open_channel(request.subject)
         return ""
 
+    def _refuse_or_hold(self, publish: Publish, payload: bytes) -> str:
+        """Why a request without GUID or of an unknown sender is refused; HELD when its sender may be about to register."""
+        state = self._state
+        newcomers = state.newcomers
+        request = self._request
+        if newcomers is None or not request.guid_field or state.failure or not is_channel_name(request.subject):
+            return INVALID_PUBLISH
+        if not state.partition.owns(request.subject):
+            return INVALID_PUBLISH
+        sender = sender_key(payload[request.client_id_start : request.client_id_end], request.connection_id)
+        one = Publish(publish.subject, publish.reply, 0, [payload])
+        return HELD if newcomers.hold(sender, self, one, state.now_ns) else INVALID_PUBLISH
+
     def _open_channel(self, name: bytes) -> str:
         """Make the channel `name` the one to store in; why that cannot be, empty when it can."""
         self._channel = None
-        if not is_channel_name(name):
+        if not is_channel_name(name) or not self._state.partition.owns(name):
             return INVALID_PUBLISH
         try:
             self._channel = self._state.open_channel(name)

@@ -1,5 +1,6 @@
 """Subscribing: validation in the original's order, start positions, durables and groups (docs/protocol.md §7)."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from durabus.broker.bus import Bus, Receiver
@@ -8,9 +9,12 @@ from durabus.streaming.clients import Client
 from durabus.streaming.cohort import Cohort, Member
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.effects import Effect
-from durabus.streaming.leaving import Leaving
+from durabus.streaming.heartbeats import Heartbeats
+from durabus.streaming.leaving import Leaving, subscription_line
+from durabus.streaming.newcomers import sender_key
+from durabus.streaming.options import SECOND_NS
 from durabus.streaming.records import SubscriptionRecord, encode_subscription
-from durabus.streaming.state import ChannelRefusedError, State, text
+from durabus.streaming.state import ChannelRefusedError, State
 from durabus.streaming.store_port import KIND_SUBSCRIPTION
 from durabus.wire.operations import Publish
 from durabus.wire.stan_messages import (
@@ -75,7 +79,7 @@ class _Seek:
 
 
 def cohort_key(record: SubscriptionRecord) -> bytes:
-    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.3."""
+    """What makes two subscriptions of one channel share a position; empty when nothing does: docs/protocol.md §7.2."""
     if record.queue_group:
         return (b"durable group\0" if record.is_durable else b"group\0") + record.queue_group
     if record.durable_name:
@@ -86,11 +90,12 @@ def cohort_key(record: SubscriptionRecord) -> bytes:
 class SubscribeHandler(Receiver):
     """Takes SubscriptionRequests."""
 
-    def __init__(self, state: State, delivery: Delivery, leaving: Leaving) -> None:
+    def __init__(self, state: State, delivery: Delivery, leaving: Leaving, heartbeats: Heartbeats) -> None:
         """Work on `state`."""
         self._state = state
         self._delivery = delivery
         self._leaving = leaving
+        self._heartbeats = heartbeats
         self._seeks: dict[int, _Seek] = {}
 
     def on_publish(self, publish: Publish) -> None:
@@ -104,7 +109,15 @@ class SubscribeHandler(Receiver):
     def _handle(self, payload: bytes, reply: bytes) -> None:
         request = _validated(payload)
         state = self._state
+        if not state.partition.owns(request.subject):
+            return  # another server will answer
         client = state.clients.by_id.get(request.client_id)
+        newcomers = state.newcomers
+        if newcomers is not None and (client is None or request.client_id in newcomers.contested):
+            one = Publish(state.subjects.subscribe, reply, 0, [payload])
+            if not state.failure and newcomers.hold(sender_key(request.client_id, b""), self, one, state.now_ns):
+                return
+            raise RefusedError("stan: invalid subscription request")
         if client is None:
             raise RefusedError("stan: unknown clientID")
         if state.failure:
@@ -125,13 +138,13 @@ class SubscribeHandler(Receiver):
             return
         self._check_room(channel)
         if start >= 0:
-            self._create(channel, client, record, reply, start)
+            self._create(channel, client, record, request, reply, start)
         elif request.start_position == START_TIME_DELTA and request.start_time_delta_ns > 0 and channel.last:
             number = state.next_request()
             self._seeks[number] = _Seek(request, reply, channel, client)
             state.store.seek(number, channel.channel_id, state.wall_ns - request.start_time_delta_ns)
         else:
-            self._create(channel, client, record, reply, _start(channel, request))
+            self._create(channel, client, record, request, reply, _start(channel, request))
 
     def on_seek(self, number: int, sequence: int) -> bool:
         """The start of a subscription was found; whether the search was one of ours."""
@@ -156,7 +169,15 @@ class SubscribeHandler(Receiver):
         if channel.limits.subscriptions_max and channel.subscription_count >= channel.limits.subscriptions_max:
             raise RefusedError("too many subscriptions per channel")
 
-    def _create(self, channel: Channel, client: Client, record: SubscriptionRecord, reply: bytes, start: int) -> None:
+    def _create(
+        self,
+        channel: Channel,
+        client: Client,
+        record: SubscriptionRecord,
+        request: SubscriptionRequest,
+        reply: bytes,
+        start: int,
+    ) -> None:
         """A new position in the channel, with its first member."""
         key = cohort_key(record)
         cohort = Cohort(channel.channel_id, channel.name, key, bool(record.queue_group), record.is_durable)
@@ -165,6 +186,9 @@ class SubscribeHandler(Receiver):
         if key:
             channel.by_key[key] = cohort
         self._add(cohort, client, self._number(record), reply, False)
+        if self._state.log.debug_on:
+            where = _told_start(request, start, self._state.wall_ns)
+            self._state.log.debug(f"{subscription_line('Started new', cohort, record)}, sending {where}")
 
     def _join(
         self,
@@ -180,6 +204,8 @@ class SubscribeHandler(Receiver):
         if shadow is None:
             self._check_room(channel)
             self._add(cohort, client, self._number(record), reply, False)
+            if self._state.log.debug_on:
+                self._state.log.debug(subscription_line("Added member to", cohort, record))
             return
         resumed = shadow.record
         resumed.take(request)
@@ -191,6 +217,10 @@ class SubscribeHandler(Receiver):
             flight.holder = member
         cohort.shadow = None
         cohort.on_hold = True
+        if client.failed_heartbeats:
+            self._heartbeats.hurry(client)  # it is alive: when it has answered, what is due goes out to it again
+        if self._state.log.debug_on:
+            self._state.log.debug(subscription_line("Resumed", cohort, resumed))
 
     def _number(self, record: SubscriptionRecord) -> SubscriptionRecord:
         self._state.subscription_id_last += 1
@@ -212,8 +242,6 @@ class SubscribeHandler(Receiver):
         channel = state.channels_by_id.get(cohort.channel_id)
         if channel is not None:
             state.timers.cancel(channel.idle)
-        if state.log.debug_on:
-            state.log.debug(_describe(cohort, record, is_resumed))
         return member
 
 
@@ -255,7 +283,7 @@ def _record(request: SubscriptionRequest) -> SubscriptionRecord:
 
 
 def _start(channel: Channel, request: SubscriptionRequest) -> int:
-    """The first sequence to send: docs/protocol.md §7.2."""
+    """The first sequence to send: docs/protocol.md §7.3."""
     first = max(int(channel.first), 1)
     following = int(channel.last + 1)
     if request.start_position == START_LAST_RECEIVED:
@@ -269,13 +297,15 @@ def _start(channel: Channel, request: SubscriptionRequest) -> int:
     return following
 
 
-def _describe(cohort: Cohort, record: SubscriptionRecord, is_resumed: bool) -> str:
-    did = "Resumed" if is_resumed else "Added member to" if len(cohort.members) > 1 else "Started new"
-    kind = ("durable " if cohort.is_durable else "") + ("queue " if cohort.is_queue else "")
-    name = f"durable={text(record.durable_name)}, " if record.durable_name else ""
-    group = f"queue={text(record.queue_group)}, " if record.queue_group else ""
-    return (
-        f"[Client:{text(record.client_id)}] {did} {kind}subscription, subject={text(cohort.channel_name)}, "
-        f"inbox={text(record.inbox)}, {name}{group}subid={record.subscription_id}, "
-        f"sending from sequence {cohort.last_sent + 1}"
-    )
+def _told_start(request: SubscriptionRequest, start: int, wall_ns: int) -> str:
+    """Where a new position begins, as the original's log tells it; moments in UTC."""
+    if request.start_position == START_LAST_RECEIVED:
+        return f"last message, seq={start}"
+    if request.start_position == START_TIME_DELTA:
+        seconds, rest_ns = divmod(wall_ns - request.start_time_delta_ns, SECOND_NS)
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        fraction = f".{rest_ns:09d}".rstrip("0.")
+        return f"from time time='{moment:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC' seq={start}"
+    if request.start_position == START_SEQUENCE:
+        return f"from sequence, asked_seq={request.start_sequence} actual_seq={start}"
+    return f"from beginning, seq={start}" if request.start_position == START_FIRST else f"new-only, seq={start}"

@@ -27,15 +27,19 @@ class UnsubscribeHandler(Receiver):
         """Decide a run of requests."""
         for payload in publish.payloads:
             error = self._handle(payload)
+            if error is None:
+                continue
             response = encode_subscription_response(b"", error)
             self._state.reply(publish.reply, response, 0 if error else _ERROR_FIELD)
 
-    def _handle(self, payload: bytes) -> str:
-        """End the subscription; the error text, empty when it was ended."""
+    def _handle(self, payload: bytes) -> str | None:
+        """End the subscription; the error text, empty when it was ended, None when another server will answer."""
         try:
             request = decode_unsubscribe_request(payload)
         except DecodeError:
             return "stan: invalid unsubscribe request"
+        if not self._state.partition.owns(request.subject):
+            return None
         if self._state.failure:
             return self._state.failure
         channel = self._state.channels.get(request.subject)

@@ -162,7 +162,7 @@ class Heartbeats(ClientOwner):
         options = self._state.options
         client.failed_heartbeats += 1
         if client.failed_heartbeats > options.heartbeat_failures_max:
-            self._state.log.debug(f"[Client:{text(client.client_id)}] Timed out on heartbeats")
+            self._state.log.error(f"[Client:{text(client.client_id)}] Timed out on heartbeats")
             if self.closer is not None:
                 self.closer.close_expired(client)
             return

@@ -15,11 +15,11 @@ from durabus.streaming.clients import Client
 from durabus.streaming.cohort import Cohort, Member
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.heartbeats import HeartbeatCloser, Heartbeats
-from durabus.streaming.records import encode_subscription
+from durabus.streaming.records import SubscriptionRecord, encode_subscription
 from durabus.streaming.state import State, text
 from durabus.streaming.store_port import KIND_CLIENT, KIND_SUBSCRIPTION
 
-__all__ = ["Leaving"]
+__all__ = ["Leaving", "subscription_line"]
 
 
 class Leaving(HeartbeatCloser):
@@ -46,7 +46,7 @@ class Leaving(HeartbeatCloser):
             channel = state.channels_by_id.get(member.cohort.channel_id)
             if channel is not None:
                 self.end(channel, member, False)
-        state.log.debug(f"[Client:{text(client.client_id)}] Closed")
+        state.log.debug(f"[Client:{text(client.client_id)}] Closed (Inbox={text(client.record.heartbeat_inbox)})")
 
     def end(self, channel: Channel, member: Member, is_unsubscribe: bool) -> None:
         """End one subscription, for good (`is_unsubscribe`) or as the table above says."""
@@ -59,11 +59,10 @@ class Leaving(HeartbeatCloser):
         member.is_ended = True
         if member in cohort.members:
             cohort.members.remove(member)
-        state.log.debug(
-            f"[Client:{text(member.record.client_id)}] "
-            f"{'Removed' if is_unsubscribe or not cohort.is_durable else 'Suspended'} subscription, "
-            f"subject={text(channel.name)}, inbox={text(member.inbox)}, subid={member.subscription_id}"
-        )
+        if state.log.debug_on:
+            did = "Removed" if is_unsubscribe or not cohort.is_durable else "Suspended"
+            did = "Removed member from" if cohort.is_queue and cohort.members else did
+            state.log.debug(subscription_line(did, cohort, member.record))
         if cohort.members:
             there = [other for other in cohort.members if other.is_reachable()]
             self._delivery.move_pending(cohort, member, there or cohort.members)
@@ -83,11 +82,13 @@ class Leaving(HeartbeatCloser):
         record = member.record
         record.is_closed = True
         record.last_sent = int(cohort.last_sent)
-        if cohort.is_queue:
-            record.client_id = b""
         member.client = None
         cohort.shadow = member
+        last_client_id = record.client_id
+        if cohort.is_queue:
+            record.client_id = b""  # in the store a group belongs to nobody
         self._state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % record.subscription_id, encode_subscription(record)))
+        record.client_id = last_client_id  # monitoring shows who was there last
         # The record says how far it came, so what is in flight must be known with it.
         self._state.batch.cursors.extend(cohort.cursors())
 
@@ -98,3 +99,17 @@ class Leaving(HeartbeatCloser):
             channel.by_key.pop(cohort.key, None)
         cohort.page_request = 0
         self._state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % member.subscription_id, None))
+
+
+def subscription_line(did: str, cohort: Cohort, record: SubscriptionRecord) -> str:
+    """What happened to a subscription, in the original's words: docs/protocol.md §14.3."""
+    kind = ("durable " if cohort.is_durable else "") + ("queue " if cohort.is_queue else "")
+    name = ""
+    if cohort.is_queue:
+        name = f" queue={text(record.queue_group)},"
+    elif cohort.is_durable:
+        name = f" durable={text(record.durable_name)},"
+    return (
+        f"[Client:{text(record.client_id)}] {did} {kind}subscription, subject={text(cohort.channel_name)}, "
+        f"inbox={text(record.inbox)},{name} subid={record.subscription_id}"
+    )

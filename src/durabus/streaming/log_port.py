@@ -7,11 +7,15 @@ __all__ = ["Log"]
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Log:
-    """Takes log lines; this one drops them. `debug_on` says whether debug lines are worth building."""
+    """Takes log lines; this one drops them. `debug_on` and `trace_on` say which ones are worth building."""
 
-    def __init__(self, debug_on: bool = False) -> None:
-        """Say whether debug lines are wanted."""
+    def __init__(self, debug_on: bool = False, trace_on: bool = False) -> None:
+        """Say whether debug and trace lines are wanted."""
         self.debug_on = debug_on
+        self.trace_on = trace_on
+
+    def trace(self, text: str) -> None:
+        """A line about one message, for whoever asked for traces."""
 
     def debug(self, text: str) -> None:
         """A line for whoever asked for debug output."""

@@ -45,5 +45,7 @@ class CoreOptions:
         self.presence_grace_ns = 3 * SECOND_NS
         self.cursor_interval_ns = SECOND_NS
         self.replace_durable = False
+        self.partition: list[bytes] = []  # names and patterns of the channels that are this server's; none: all
+        self.newcomer_wait_ns = SECOND_NS  # with a partition: how long a request waits for its sender to register
         self.batch_messages_max = 1024
         self.redelivery_on = True

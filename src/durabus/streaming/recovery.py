@@ -17,7 +17,9 @@ from durabus.streaming.records import (
     decode_server,
     decode_subscription,
     encode_server,
+    encode_subscription,
 )
+from durabus.streaming.recovered_pending import RecoveredPending
 from durabus.streaming.retention import Retention
 from durabus.streaming.state import State, text
 from durabus.streaming.store_port import (
@@ -37,10 +39,18 @@ __all__ = ["Recovery"]
 class Recovery:
     """Rebuilds the state of a core that knows nothing yet, or nothing any more."""
 
-    def __init__(self, state: State, delivery: Delivery, heartbeats: Heartbeats, retention: Retention) -> None:
+    def __init__(
+        self,
+        state: State,
+        delivery: Delivery,
+        pending: RecoveredPending,
+        heartbeats: Heartbeats,
+        retention: Retention,
+    ) -> None:
         """Work on `state`."""
         self._state = state
         self._delivery = delivery
+        self._pending = pending
         self._heartbeats = heartbeats
         self._retention = retention
         self._is_exact: dict[Cohort, bool] = {}  # whether a cohort's position is that of a cursor
@@ -77,7 +87,7 @@ class Recovery:
                     self._delivery.activate(member)
                     self._delivery.start(member)
                 for member in list(cohort.members):
-                    self._delivery.resend_pending(cohort, member)
+                    self._pending.begin(cohort, member)
 
     def _restore_server(self, value: bytes) -> None:
         state = self._state
@@ -125,6 +135,7 @@ class Recovery:
                 self._state.log.error(f"a client record is unreadable, it is left alone: {error}")
                 continue
             client = Client(record, self._heartbeats)
+            client.was_seen = True  # by the server before: until its socket is there again, it is away
             self._state.clients.add(client)
             self._heartbeats.begin(client)
 
@@ -147,11 +158,16 @@ class Recovery:
             return
         cohort = self._cohort(channel, record)
         member = Member(cohort, record, client, self._delivery)
+        member.inbox_seen = True
         if client is not None:
             client.subscriptions[number] = member
             cohort.members.append(member)
         elif cohort.shadow is None:
             cohort.shadow = member
+            if not record.is_closed:
+                # Should its client come back without resuming it, it must not count as online after the next start.
+                record.is_closed = True
+                state.batch.state.append((KIND_SUBSCRIPTION, b"%d" % number, encode_subscription(record)))
         else:
             state.log.warning(f"subscription {number} of a group has no client any more: removed")
             self._delete(number)

@@ -8,10 +8,11 @@ from typing import Final
 from mypy_extensions import i64
 
 from durabus.streaming.channel import Channel, ChannelOwner
-from durabus.streaming.delivery import Delivery, sequence_of
+from durabus.streaming.delivery import Delivery
 from durabus.streaming.options import MILLISECOND_NS, SECOND_NS
 from durabus.streaming.state import State, text
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION
+from durabus.wire.publish_request import sequence_of
 
 __all__ = ["Retention"]
 
@@ -34,8 +35,8 @@ class Retention(ChannelOwner):
         limits = channel.limits
         channel.last_active_ns = self._state.now_ns
         if limits.messages_max and channel.message_count > limits.messages_max:
-            self._report(channel)
             self._raise_floor(channel, int(channel.last) - limits.messages_max + 1)
+            self._report(channel, channel.message_count, int(channel.stored_bytes))
         if limits.age_max_ns and channel.deadline_ns == 0 and channel.stamps:
             self._arm_age(channel)
 
@@ -44,7 +45,6 @@ class Retention(ChannelOwner):
         limits = channel.limits
         if not limits.bytes_max or channel.stored_bytes <= limits.bytes_max:
             return
-        self._report(channel)
         while channel.stored_bytes > limits.bytes_max and channel.first < channel.durable_last:
             bodies = self._state.store.read_now(channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE)
             if bodies is None:
@@ -76,6 +76,8 @@ class Retention(ChannelOwner):
                 break
             stored -= len(body) + overhead
             floor += 1
+            if not channel.limits_reached:
+                self._report(channel, int(channel.last - floor + 1), int(stored))
         channel.stored_bytes = stored
         self._set_floor(channel, int(floor))
 
@@ -117,14 +119,16 @@ class Retention(ChannelOwner):
         while len(stamps) > 1 and stamps[1][0] <= floor:
             stamps.popleft()
 
-    def _report(self, channel: Channel) -> None:
+    def _report(self, channel: Channel, count: int, stored_bytes: int) -> None:
+        """Tell, once, that a limit has dropped something of `channel`, and what it holds after the first drop."""
         if channel.limits_reached:
             return
         channel.limits_reached = True
         limits = channel.limits
         self._state.log.warning(
-            f'Reached limits for store "{text(channel.name)}" (msgs={channel.message_count}/{limits.messages_max} '
-            f"bytes={channel.stored_bytes}/{limits.bytes_max}), dropping old messages to make room for new ones"
+            f'Reached limits for store "{text(channel.name)}" (msgs={count}/{limits.messages_max} '
+            f"bytes={_size(stored_bytes)}/{_size(limits.bytes_max)}), "
+            "dropping old messages to make room for new ones"
         )
 
     # Age.
@@ -210,3 +214,15 @@ class Retention(ChannelOwner):
         state.batch.floors.pop(channel.channel_id, None)
         state.forget_channel(channel)
         state.log.info(f'Channel "{text(channel.name)}" has been deleted')
+
+
+def _size(size_bytes: int) -> str:
+    """Bytes as the original's log shows them: `250 B`, `1.95 KB`."""
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    size = size_bytes / 1024
+    letter = 0
+    while size >= 1024:
+        size /= 1024
+        letter += 1
+    return f"{size:.2f} {'KMGTPE'[letter]}B"

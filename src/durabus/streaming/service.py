@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from durabus.broker.bus import Bus
 from durabus.clock import Clock
+from durabus.errors import StoreLostError
 from durabus.streaming.core import Core
+from durabus.streaming.effects import Effect
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
-from durabus.streaming.store_port import Recovered, Store, StoreListener
+from durabus.streaming.store_port import Lease, Recovered, Store, StoreListener
 
 __all__ = ["StreamingService", "new_instance"]
 
@@ -49,6 +51,23 @@ class _StoreTurns(StoreListener):
         self._service.core.on_seek(request, sequence)
 
 
+class _Confirmation(Effect):
+    """Tells that the store has taken something, or not."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def release(self, bus: Bus) -> None:
+        self._set(True)
+
+    def refuse(self, bus: Bus, text: str) -> None:
+        self._set(False)
+
+    def _set(self, is_taken: bool) -> None:
+        if not self.done.done():
+            self.done.set_result(is_taken)
+
+
 class StreamingService:
     """Drives one core at a time on one store and one bus. `flush` sends what the bus has gathered."""
 
@@ -63,6 +82,7 @@ class StreamingService:
         self._clock = clock
         self._flush = flush
         self._core = Core(options, bus, store, log)
+        self._lease: Lease | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._recovering: asyncio.Task[None] | None = None
@@ -76,17 +96,18 @@ class StreamingService:
         """The core at work."""
         return self._core
 
-    async def recover(self) -> bool:
+    async def recover(self, lease: Lease | None = None) -> bool:
         """Take over what the store remembers, before anybody is served; whether there was anything.
 
-        Raises StartError or StoreError.
+        In a group of servers that share the store, `lease` is the right to write to it. Raises StartError or StoreError.
         """
         self.failed = asyncio.get_running_loop().create_future()
-        recovered = await self._store.recover(None)
+        self._lease = lease
+        recovered = await self._store.recover(lease)
         for finding in recovered.damage:
             self._log.error(finding)
         self.begin()
-        self._core.restore(recovered, 0)
+        self._core.restore(recovered, lease.epoch if lease is not None else 0)
         self._store.bind(_StoreTurns(self))
         return bool(recovered.state)
 
@@ -148,7 +169,10 @@ class StreamingService:
                     self._fail(self._core.state.failure)
                     return
                 try:
-                    recovered = await self._store.recover(None)
+                    recovered = await self._store.recover(self._lease)
+                except StoreLostError as error:
+                    self._fail(str(error))
+                    return
                 except Exception as error:  # noqa: BLE001 - whatever a store raises: publishers are told why
                     self._log.error(f"the store cannot be recovered yet: {error}")
                     await asyncio.sleep(_RETRY_S)
@@ -175,6 +199,20 @@ class StreamingService:
 
     def _has_failed(self) -> bool:
         return self.failed is not None and self.failed.done()
+
+    async def confirm(self) -> bool:
+        """Whether the store still takes what we write: found out by writing again what it knows."""
+        confirmation = _Confirmation()
+        self.open_turn()
+        self._core.confirm(confirmation)
+        return await confirmation.done
+
+    def give_up(self, reason: str) -> None:
+        """Write nothing any more: the store may be somebody else's. Whoever asks for something is told the `reason`."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+        self._core.state.failure = reason
+        self._fail(reason)
 
     async def stop(self) -> None:
         """Store what is decided, say what is to be said, and close the store."""

@@ -14,9 +14,12 @@ from durabus.broker.bus import Bus
 from durabus.streaming.channel import Channel, ChannelOwner
 from durabus.streaming.clients import Clients
 from durabus.streaming.cohort import Cohort
+from durabus.streaming.complaints import Complaints
 from durabus.streaming.effects import Effect, Reply
 from durabus.streaming.log_port import Log
+from durabus.streaming.newcomers import Newcomers
 from durabus.streaming.options import ChannelLimits, CoreOptions
+from durabus.streaming.partition import Partition
 from durabus.streaming.records import encode_channel_name
 from durabus.streaming.store_port import KIND_CHANNEL, Batch, Store
 from durabus.streaming.timers import Timers
@@ -90,7 +93,10 @@ class State:
         self.now_ns = 0
         self.wall_ns = 0
         self.timers = Timers()
+        self._complaints = Complaints(log, self.timers)
         self.clients = Clients()
+        self.partition = Partition(options.partition)
+        self.newcomers = Newcomers(self.timers, options.newcomer_wait_ns) if options.partition else None
         self.channels: dict[bytes, Channel] = {}
         self.channels_by_id: dict[int, Channel] = {}
         self.statistics = Statistics()
@@ -130,6 +136,10 @@ class State:
         """Respond to a request, after everything decided so far is durable."""
         if subject:
             self.effects.append(Reply(subject, payload, error_field))
+
+    def complain(self, kind: str, text: str) -> None:
+        """Log `text` about something that a client did, and can do as often as it likes: `complaints.py`."""
+        self._complaints.tell(kind, text, self.now_ns)
 
     def wake(self, cohort: Cohort) -> None:
         """There may be something to send to `cohort`: look at it at the end of the turn."""
@@ -177,20 +187,25 @@ class State:
         if channel is not None:
             return channel
         # Behaviour since 0.25.0, typing error included: clients match on the text.
-        folded = name.lower()
-        other = self._folded_names.get(folded)
+        other = self._folded_names.get(_folded(name))
         if other is not None:
-            raise ChannelRefusedError(
+            raise self._refused(
+                name,
                 f'rejecting channel "{text(name)}" because channel "{text(other)}" alreay exists '
-                "(different cases not allowed)"
+                "(different cases not allowed)",
             )
         if self.options.channels_max and len(self.channels) >= self.options.channels_max:
-            raise ChannelRefusedError("too many channels")
+            raise self._refused(name, "too many channels")
         self.channel_id_last += 1
         channel = self.adopt_channel(self.channel_id_last, name)
         self.batch.state.append((KIND_CHANNEL, b"%d" % channel.channel_id, encode_channel_name(name)))
         self.log.info(f'Channel "{text(name)}" has been created')
         return channel
+
+    def _refused(self, name: bytes, error: str) -> ChannelRefusedError:
+        """The error for a channel that may not be created, which the log tells too."""
+        self.complain("Creating channels failed", f'Creating channel "{text(name)}" failed: {error}')
+        return ChannelRefusedError(error)
 
     def adopt_channel(self, channel_id: int, name: bytes) -> Channel:
         """Make the channel known, without remembering it: it is new, or comes from the store."""
@@ -199,7 +214,7 @@ class State:
         channel.last_active_ns = self.now_ns
         self.channels[name] = channel
         self.channels_by_id[channel_id] = channel
-        self._folded_names[name.lower()] = name
+        self._folded_names[_folded(name)] = name
         if channel.limits.inactivity_max_ns:
             self.timers.set(channel.idle, self.now_ns + channel.limits.inactivity_max_ns)
         return channel
@@ -211,7 +226,7 @@ class State:
         self.timers.cancel(channel.idle)
         self.channels.pop(channel.name, None)
         self.channels_by_id.pop(channel.channel_id, None)
-        self._folded_names.pop(channel.name.lower(), None)
+        self._folded_names.pop(_folded(channel.name), None)
 
     def limits_for(self, name: bytes) -> ChannelLimits:
         """The limits of the channel `name`: those of the narrowest rule that matches it."""
@@ -219,6 +234,15 @@ class State:
             if matches(pattern, name):
                 return limits
         return self.options.channel_limits
+
+
+def _folded(name: bytes) -> bytes:
+    """`name` in lower case, letters of any script; bytes that are not UTF-8 stay as they are."""
+    if name.isascii():
+        return name.lower()
+    letters = name.decode("utf-8", "surrogateescape")
+    # Letter by letter, and one for one: "Σ" does not depend on where in a word it stands, "İ" does not become two.
+    return "".join([letter.lower()[0] for letter in letters]).encode("utf-8", "surrogateescape")
 
 
 def text(name: bytes) -> str:

@@ -10,7 +10,7 @@ from mypy_extensions import i64
 
 from durabus.wire.varint import DecodeError, FieldReader, uint_field, varint
 
-__all__ = ["BodyBuilder", "PublishRequest", "sequence_prefix"]
+__all__ = ["BodyBuilder", "PublishRequest", "sequence_of", "sequence_prefix"]
 
 _LOW: Final = [b"\x08" + bytes([128 | low]) for low in range(128)]
 """The start of MsgProto (tag of field 1, low group of the number) for every sequence of at least 128."""
@@ -19,6 +19,20 @@ _LOW: Final = [b"\x08" + bytes([128 | low]) for low in range(128)]
 def sequence_prefix(sequence: int) -> bytes:
     """Field 1 of a MsgProto, the sequence (1 and up)."""
     return b"\x08" + varint(sequence)
+
+
+def sequence_of(body: bytes) -> i64:
+    """The sequence in a stored body: its first field."""
+    at: i64 = 1
+    shift: i64 = 0
+    sequence: i64 = 0
+    while True:
+        group: i64 = body[at]
+        sequence |= (group & 127) << shift
+        if group < 128:
+            return sequence
+        shift += 7
+        at += 1
 
 
 class PublishRequest:

@@ -35,6 +35,7 @@ __all__ = [
     "decode_connect_response",
     "decode_ping",
     "decode_subscription_request",
+    "decode_timestamp_ns",
     "decode_unsubscribe_request",
     "encode_close_request",
     "encode_connect_request",
@@ -155,6 +156,17 @@ def encode_message(sequence: int, subject: bytes, reply: bytes, data: bytes, tim
         + bytes_field(4, data)
         + uint_field(5, timestamp_ns)
     )
+
+
+def decode_timestamp_ns(message: bytes) -> int:
+    """The timestamp of a MsgProto, in nanoseconds since 1970; raises DecodeError."""
+    fields = FieldReader(message)
+    timestamp_ns = 0
+    while (number := fields.next()) != 0:
+        if number == 5:
+            fields.expect(WIRE_VARINT)
+            timestamp_ns = signed_64(fields.value)
+    return timestamp_ns
 
 
 class SubscriptionRequest:

@@ -12,7 +12,7 @@ byte are allowed): its name travels inside a message, not on a control line.
 
 from typing import Final
 
-__all__ = ["has_wildcard", "is_channel_name", "is_literal_subject", "is_subject", "matches"]
+__all__ = ["has_wildcard", "is_channel_name", "is_literal_subject", "is_subject", "matches", "overlap"]
 
 _STAR: Final = b"*"
 _GREATER: Final = b">"
@@ -55,6 +55,20 @@ def matches(pattern: bytes, subject: bytes) -> bool:
         if index >= len(given) or (token != _STAR and token != given[index]):
             return False
     return len(wanted) == len(given)
+
+
+def overlap(one: bytes, other: bytes) -> bool:
+    """Whether there is a subject that both of two valid subscription subjects receive."""
+    tokens = one.split(b".")
+    others = other.split(b".")
+    for index in range(min(len(tokens), len(others))):
+        token = tokens[index]
+        opposite = others[index]
+        if token == _GREATER or opposite == _GREATER:
+            return True
+        if token != opposite and token != _STAR and opposite != _STAR:
+            return False
+    return len(tokens) == len(others)
 
 
 def is_channel_name(name: bytes) -> bool:
