@@ -4,7 +4,7 @@ import pytest
 
 from durabus.cli.help import COMMANDS, serve_help, tls_help
 from durabus.config.ciphers import CIPHERS
-from durabus.config.flag_table import FLAGS, GROUPS
+from durabus.config.flag_table import FLAGS, GROUPS, REFUSED, WITHOUT_EFFECT
 from durabus.config.flags import Flag
 
 
@@ -23,7 +23,7 @@ def test_all_groups_are_there_in_their_order(shown: str) -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.refused], ids=lambda flag: flag.names[0])
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.group in GROUPS], ids=lambda flag: flag.names[0])
 def test_a_flag_stands_on_one_line_with_all_its_names(shown: str, flag: Flag) -> None:
     names = "    " + ", ".join(f"-{name}" for name in flag.names)
     rows = [line for line in shown.splitlines() if line.startswith((names + " ", names + "\n"))]
@@ -48,11 +48,11 @@ def test_a_switch_that_is_off_says_nothing_about_it(shown: str) -> None:
     assert row(shown, "-SDV").endswith("-SD and -SV")
 
 
-def test_refused_flags_are_named(shown: str) -> None:
-    refused = " ".join(shown[shown.index("known and refused") :].split())
-    for flag in FLAGS:
-        if flag.refused:
-            assert f"-{'/'.join(flag.names)}" in refused
+@pytest.mark.parametrize(("group", "words"), [(REFUSED, "known and refused"), (WITHOUT_EFFECT, "no effect here")])
+def test_flags_of_no_use_are_named(shown: str, group: str, words: str) -> None:
+    named = " ".join(shown[shown.index(words) :].split("\n\n")[0].split()).rstrip(".")
+    expected = ["-" + "/".join(flag.names) for flag in FLAGS if flag.group == group]
+    assert named.partition(": ")[2].split(", ") == expected
 
 
 def test_the_help_prints_in_any_locale(shown: str) -> None:

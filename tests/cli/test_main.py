@@ -82,6 +82,7 @@ def test_durabus_tells_its_own_version(
     assert capsys.readouterr() == (version.version_line() + "\n", "")
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize("argument", ["-v", "--version", "version", "VERSION"])
 def test_the_alias_tells_the_originals_form(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main_alias([argument]) == 0
@@ -94,6 +95,7 @@ def test_durabus_explains_its_commands(argument: str, capsys: pytest.CaptureFixt
     assert "durabus serve [flags]" in capsys.readouterr().out
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("run", "arguments", "program"),
     [
@@ -110,6 +112,7 @@ def test_the_flags_are_explained(
     assert capsys.readouterr().out.startswith(f"Usage: {program} [flags]\n")
 
 
+@pytest.mark.row(116, 163)
 @pytest.mark.parametrize(
     ("run", "arguments", "lines"),
     [
@@ -152,13 +155,17 @@ def test_a_line_that_cannot_be_followed_is_one_line_and_a_hint(
     assert captured.err.splitlines() == lines
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
         (["-mm", "-5"], r"max messages limit cannot be negative \(-5\)"),
         (["-ma", "-3s"], r"max age limit cannot be negative \(-3s\)"),
         (["-st", "bogus"], "unsupported store type: BOGUS"),
-        (["-st", "FILE", "-dir", "x"], "store type FILE is not available yet: .*"),
+        (["-st", "FILE"], "for FILE stores, root directory must be specified"),
+        (["-st", "FILE", "-dir", "x", "-file_crc_poly", "0"], "crc polynomial should be between 1 and 4294967295"),
+        (["-st", "FILE", "-dir", "x", "-file_sync=false"], "-file_sync with the FILE store is not available: .*"),
+        (["-st", "SQL"], "store type SQL is not available yet: .*"),
     ],
 )
 def test_values_that_no_server_can_start_with_are_one_line_of_the_log(

@@ -37,6 +37,7 @@ def error_of(request: str, processes: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.row(124)
 @pytest.mark.parametrize(
     ("command", "number"),
     [
@@ -67,6 +68,7 @@ def test_a_file_with_a_process_id(sent: Sent, tmp_path: Path, text: str) -> None
 
 
 # The original's words.
+@pytest.mark.row(124)
 @pytest.mark.parametrize(
     ("request_", "error"),
     [

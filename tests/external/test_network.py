@@ -126,6 +126,7 @@ def test_nobody_at_the_address(make_loop: LoopFactory) -> None:
         run(make_loop, scenario())
 
 
+@pytest.mark.row(122)
 def test_several_servers_first_down(tmp_path: Path, make_loop: LoopFactory) -> None:
     async def scenario() -> None:
         async with connected(settings_for(f"nats://127.0.0.1:{port}, {server.url}")) as one:
@@ -219,6 +220,7 @@ def test_a_full_server(tmp_path: Path, make_loop: LoopFactory) -> None:
         run(make_loop, scenario())
 
 
+@pytest.mark.row(79)
 def test_killed_and_started_again(tmp_path: Path, make_loop: LoopFactory) -> None:
     async def scenario() -> None:
         async with connected(settings_for(server.url)) as one:
@@ -283,6 +285,7 @@ def test_moves_on_to_the_next_server(tmp_path: Path, make_loop: LoopFactory) -> 
         run(make_loop, scenario())
 
 
+@pytest.mark.row(122)
 def test_refused_after_the_restart(tmp_path: Path, make_loop: LoopFactory) -> None:
     """Said once, not four times a second; and when the old password holds again, all is well again."""
 

@@ -394,3 +394,54 @@ def test_what_a_lost_connection_still_says_is_not_heard(make_loop: LoopFactory) 
             assert one.lines[0] == GONE + "a reason"
 
     run(make_loop, scenario())
+
+
+def test_another_server_is_tried_at_once(make_loop: LoopFactory) -> None:
+    """What clients ask for while nobody listens is lost: only the server that was lost is given time to come back."""
+
+    async def scenario() -> None:
+        async with scripted(serve_well) as first, scripted(serve_well) as second:
+            settings = settings_for(f"nats://127.0.0.1:{first},nats://127.0.0.1:{second}")
+            settings.settled_s, settings.reconnect_wait_s = 0.0, 3600.0
+            async with connected(settings) as one:
+                await one.listen(b"foo")
+                assert one.uplink._connection is not None
+                one.uplink._lose(one.uplink._connection, "a reason")
+                await until(lambda: one.changes == [False, True])
+                assert str(one.uplink.address).endswith(f":{second}")
+                assert one.say(b"foo", b"x")
+                await one.hears(b"x")
+
+    run(make_loop, scenario())
+
+
+def test_servers_that_take_us_and_drop_us_in_turn(make_loop: LoopFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We do not run between them without a pause."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(delay_s: float) -> None:
+        pauses.append(delay_s)
+        await sleep(0)
+
+    async def drops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take(reader, writer)
+
+    async def scenario() -> None:
+        async with scripted(drops) as first, scripted(drops) as second:
+            settings = settings_for(f"nats://127.0.0.1:{first},nats://127.0.0.1:{second}")
+            settings.settled_s, settings.reconnect_wait_s = 3600.0, 1800.0
+            monkeypatch.setattr(asyncio, "sleep", noted)
+            station = Station(settings)
+            await station.start()
+            heard = asyncio.Event()
+            station.uplink._on_change = lambda is_connected: heard.set() if len(station.lines) >= 8 else None
+            async with asyncio.timeout(20):
+                await heard.wait()
+            await station.uplink.stop()
+            monkeypatch.undo()
+            lost = sum(line.startswith(GONE) for line in station.lines)
+            assert lost >= 4
+            assert pauses.count(1800.0) >= lost - 1
+
+    run(make_loop, scenario())

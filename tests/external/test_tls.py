@@ -79,6 +79,7 @@ def test_tls_that_nobody_configured(tmp_path: Path, certificates: Certificates, 
         run(make_loop, scenario())
 
 
+@pytest.mark.row(121)
 @pytest.mark.parametrize(
     ("certificate", "authority", "name", "expected"),
     [
@@ -113,6 +114,7 @@ def test_certificates_and_names(
         run(make_loop, scenario())
 
 
+@pytest.mark.row(121)
 @pytest.mark.parametrize("certificate", ["server", "elsewhere", "expired"])
 def test_whoever_it_is(tmp_path: Path, certificates: Certificates, make_loop: LoopFactory, certificate: str) -> None:
     async def scenario() -> None:

@@ -157,6 +157,7 @@ def test_times_elsewhere(text: str) -> None:
     assert format_time(1795453022_963957545, utc=True) == "2026-11-23T16:57:02.963957545Z"
 
 
+@pytest.mark.row(132)
 @pytest.mark.parametrize(
     ("ns", "text"),
     [

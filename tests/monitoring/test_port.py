@@ -216,6 +216,7 @@ def request_https(port: int, path: str, authority: Path) -> tuple[int, bytes]:
         connection.close()
 
 
+@pytest.mark.row(138)
 async def test_documents_over_https(certificate: tuple[Path, Path]) -> None:
     async with running_https(certificate) as port:
         status, body = await asyncio.to_thread(request_https, port.port, "/streaming/serverz", certificate[0])

@@ -174,6 +174,7 @@ def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "file_limit", lambda: 20000)
 
 
+@pytest.mark.row(132, 139)
 @pytest.mark.usefixtures("_limits")
 def test_serverz_is_the_originals_byte_for_byte() -> None:
     reply = ask(FixedSource(), "/streaming/serverz")
@@ -182,6 +183,7 @@ def test_serverz_is_the_originals_byte_for_byte() -> None:
     assert reply.body.decode() == golden(SERVERZ)
 
 
+@pytest.mark.row(138)
 @pytest.mark.usefixtures("_limits")
 def test_a_callback_wraps_the_document() -> None:
     reply = ask(FixedSource(), "/streaming/serverz?callback=fn")
@@ -201,6 +203,7 @@ def test_serverz_answers_while_the_server_is_not_ready() -> None:
     assert (document["cluster_id"], document["state"]) == ("", "FT_STANDBY")
 
 
+@pytest.mark.row(134)
 def test_storez_is_the_originals_byte_for_byte() -> None:
     source = FixedSource()
     assert ask(source, "/streaming/storez").body.decode() == golden(STOREZ)
@@ -214,6 +217,7 @@ def test_storez_is_the_originals_byte_for_byte() -> None:
     assert ask(source, "/streaming/storez").body.decode() == expected
 
 
+@pytest.mark.row(135)
 def test_one_client_is_the_originals_byte_for_byte() -> None:
     source = FixedSource()
     source.clients = {b"mon-a2": [(b"foo", SUBSCRIPTION)]}
@@ -221,6 +225,7 @@ def test_one_client_is_the_originals_byte_for_byte() -> None:
     assert shown(source, "/clientsz?client=mon-a2") == {"id": "mon-a2", "hb_inbox": "_INBOX.mon-a2", "subs_count": 1}
 
 
+@pytest.mark.row(135)
 def test_subscriptions_of_a_client_by_channel() -> None:
     source = FixedSource()
     second = dataclasses.replace(SUBSCRIPTION, inbox=b"second")
@@ -232,6 +237,7 @@ def test_subscriptions_of_a_client_by_channel() -> None:
     assert [entry["inbox"] for entry in subscriptions["foo"]] == ["second", "_INBOX.hy5GfNRIecHPXQVECP8UUW"]
 
 
+@pytest.mark.row(135)
 def test_the_list_of_clients() -> None:
     source = FixedSource()
     source.clients = {b"b-client": [], b"a-client": [(b"foo", SUBSCRIPTION)], b"Z_client": []}
@@ -245,6 +251,7 @@ def test_the_list_of_clients() -> None:
     assert shown(source, "/clientsz?client=") == document
 
 
+@pytest.mark.row(135)
 @pytest.mark.parametrize(
     ("query", "offset", "limit", "names"),
     [
@@ -271,6 +278,7 @@ def test_pages_of_clients(query: str, offset: int, limit: int, names: list[str])
     assert [entry["id"] for entry in document["clients"]] == names
 
 
+@pytest.mark.row(135, 136)
 @pytest.mark.parametrize(("value", "is_shown"), [("1", True), ("01", True), ("true", False), ("2", False), ("", False)])
 def test_only_one_asks_for_subscriptions(value: str, is_shown: bool) -> None:
     source = FixedSource()
@@ -280,6 +288,7 @@ def test_only_one_asks_for_subscriptions(value: str, is_shown: bool) -> None:
     assert ("channels" in shown(source, f"/channelsz?subs={value}")) == is_shown
 
 
+@pytest.mark.row(136)
 def test_one_channel_is_the_originals_byte_for_byte() -> None:
     source = FixedSource()
     source.add_channel(b"foo", 17, [DURABLE, MEMBER])
@@ -288,6 +297,7 @@ def test_one_channel_is_the_originals_byte_for_byte() -> None:
     assert shown(source, "/channelsz?channel=foo") == expected
 
 
+@pytest.mark.row(136)
 def test_the_list_of_channels() -> None:
     source = FixedSource()
     for name in ("a b", "foo", "é", "Zoo", "foo.bar"):
@@ -304,6 +314,7 @@ def test_the_list_of_channels() -> None:
     assert ["subscriptions" in entry for entry in page["channels"]] == [False, True]
 
 
+@pytest.mark.row(136)
 @pytest.mark.parametrize("query", ["", "?subs=1", "?offset=100", "?offset=100&subs=1"])
 def test_an_empty_list_of_channels_is_left_out(query: str) -> None:
     source = FixedSource()
@@ -324,6 +335,7 @@ def test_a_channel_is_found_byte_for_byte(name: str, escaped: str) -> None:
     assert shown(source, f"/channelsz?channel={escaped}")["msgs"] == 3
 
 
+@pytest.mark.row(135, 136)
 @pytest.mark.parametrize(
     ("target", "words"),
     [
@@ -358,6 +370,7 @@ def test_what_is_gone_meanwhile_is_passed_over() -> None:
     assert shown(source, "/channelsz?subs=1")["channels"] == []
 
 
+@pytest.mark.row(137)
 @pytest.mark.parametrize(
     ("state", "status"), [("FT_ACTIVE", 200), ("FT_STANDBY", 204), ("STANDALONE", 204), ("FAILED", 204)]
 )

@@ -28,11 +28,12 @@ class Server(Receiver):
             self.router.publish(publish.reply, b"", self.answer)
 
 
-async def ask(router: Router) -> None:
+async def ask(router: Router, prefix: bytes = b"_STAN.discover") -> None:
     """Ask as a server of `mine` does."""
-    await refuse_duplicate(router, "mine", INBOX, router.flush)
+    await refuse_duplicate(router, "mine", prefix + b".mine", INBOX, router.flush)
 
 
+@pytest.mark.row(117)
 async def test_another_server_is_taken_leave_of_and_refused() -> None:
     router = Router()
     response = stan_oracle.encode("ConnectResponse", {"close": b"close.here"})
@@ -56,11 +57,20 @@ async def test_a_server_that_refuses_us_is_a_server() -> None:
         await ask(router)
 
 
+@pytest.mark.row(117)
 @pytest.mark.parametrize("answer", [b"\xff", b"\x08\x01"])
 async def test_what_is_no_answer_of_a_server(answer: bytes) -> None:
     router = Router()
     router.subscribe(b"_STAN.discover.mine", Server(router, answer))
     await asyncio.wait_for(ask(router), 5)
+
+
+async def test_servers_are_looked_for_where_clients_look_for_them() -> None:
+    router = Router()
+    router.subscribe(b"_FOO.mine", Server(router, b""))
+    await asyncio.wait_for(ask(router), 5)
+    with pytest.raises(StartError):
+        await ask(router, b"_FOO")
 
 
 async def test_nobody_answers() -> None:

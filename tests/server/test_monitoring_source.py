@@ -149,7 +149,7 @@ SUBSCRIPTIONS_OF_FOO = [
     ("b", "dur2", "", True, True, 3, 30, 5, 3, True),
     ("b", "", "g", False, False, 4, 30, 4, 4, True),
     ("a", "", "g", False, False, 4, 30, 8, 4, True),
-    ("", "", "d:dg", True, True, 4, 30, 4, 4, True),
+    ("b", "", "d:dg", True, True, 4, 30, 4, 4, True),
     ("a", "", "d:ag", True, False, 4, 30, 4, 4, True),
 ]
 
@@ -177,6 +177,7 @@ def subscribe_in_all_ways(port: int) -> list[StanClient]:
     return [a, b, z]
 
 
+@pytest.mark.row(63, 133)
 async def test_channels_and_clients_of_a_real_server() -> None:
     def story(it: Running) -> None:
         clients = subscribe_in_all_ways(it.port)
@@ -215,6 +216,7 @@ async def test_channels_and_clients_of_a_real_server() -> None:
     await play(story)
 
 
+@pytest.mark.row(134)
 async def test_limits_of_channels() -> None:
     overrides = (
         ChannelOverride(
@@ -487,6 +489,7 @@ def alone(options: Options) -> MonitoringSource:
     return MonitoringSource(options, "0" * 22, clock, service, None)
 
 
+@pytest.mark.row(138)
 def test_without_a_broker_there_are_no_connections() -> None:
     source = alone(Options())
     assert source.open_connections() == source.closed_connections() == []

@@ -12,11 +12,12 @@ import pytest
 from durabus.config.options import AuthOptions, ExternalOptions, Options, StreamingOptions, TlsOptions
 from durabus.errors import StartError
 from durabus.server.network import broker_settings, uplink_settings
-from tests.blackbox.stan_client import FIRST, StanClient
+from tests.blackbox.stan_client import FIRST, StanClient, read_fields
 from tests.blackbox.wire_client import WireClient
 from tests.external.certificates import Certificates, make_certificates
 from tests.nats_server import NatsServer, running_nats_server
 from tests.server_process import failed_start, running_server
+from tests.wire.wire_format import blob
 
 VIOLATION = b"-ERR 'Authorization Violation'"
 
@@ -44,6 +45,7 @@ def introduced(port: int, **document: object) -> bytes:
 # The broker.
 
 
+@pytest.mark.row(120)
 def test_users() -> None:
     with running_server("-user", "ada", "-pass", "secret") as server:
         assert introduced(server.port, user="ada", **{"pass": "secret"}) == b"PONG"
@@ -52,12 +54,29 @@ def test_users() -> None:
         assert "secret" not in server.log
 
 
+@pytest.mark.row(120)
 def test_tokens() -> None:
     with running_server("-auth", "hush") as server:
         assert introduced(server.port, auth_token="hush") == b"PONG"
         assert introduced(server.port) == VIOLATION
         with WireClient(server.port, b"") as client:
             assert client.info["auth_required"] is True
+
+
+@pytest.mark.row(120)
+def test_several_users(tmp_path: Path) -> None:
+    """Each of them gets in and is served; the streaming half, which the original has to log in, needs nothing."""
+    file = tmp_path / "bus.conf"
+    file.write_text("authorization { users: [ {user: ada, pass: one}, {user: bob, password: two} ] }", encoding="utf-8")
+    with running_server("-c", str(file)) as server:
+        for user, password in (("ada", "one"), ("bob", "two")):
+            assert introduced(server.port, user=user, **{"pass": password}) == b"PONG"
+        for user, password in (("ada", "two"), ("carl", "one"), ("", "")):
+            assert introduced(server.port, user=user, **{"pass": password}) == VIOLATION
+        with WireClient(server.port, b'CONNECT {"verbose":false,"user":"bob","pass":"two"}\r\n') as client:
+            client.send(b"SUB answers 1\r\n")
+            client.publish(b"_STAN.discover.test-cluster", blob(1, b"me") + blob(2, b"heartbeats"), b"answers")
+            assert read_fields(client.message().payload).text(1) == b"_STAN.pub.test-cluster"
 
 
 def handshake(port: int, context: ssl.SSLContext) -> bytes:
@@ -78,6 +97,7 @@ def is_taken(port: int, context: ssl.SSLContext) -> bool:
         return False
 
 
+@pytest.mark.row(121)
 def test_tls(certificates: Certificates) -> None:
     server_files = ("-tlscert", str(certificates.server), "-tlskey", str(certificates.key(certificates.server)))
     context = ssl.create_default_context(cafile=str(certificates.authority))
@@ -88,6 +108,7 @@ def test_tls(certificates: Certificates) -> None:
         assert handshake(server.port, context) == b"PONG\r\n"
 
 
+@pytest.mark.row(121)
 def test_tls_that_asks_for_certificates(certificates: Certificates) -> None:
     files = (
         "-tlscert",
@@ -141,6 +162,7 @@ def test_who_we_are_there() -> None:
     assert (settings.user, settings.password) == ("single", "secret")
 
 
+@pytest.mark.row(122)
 def test_clients_of_another_nats_server(nats: NatsServer) -> None:
     with running_server("-ns", nats.url), StanClient(nats.port) as publisher, StanClient(nats.port) as reader:
         publisher.connect()
@@ -165,15 +187,23 @@ def test_a_client_id_behind_another_server(nats: NatsServer) -> None:
             second.connect()
 
 
-def test_the_second_server_of_a_cluster_is_refused(nats: NatsServer) -> None:
+@pytest.mark.row(117)
+def test_the_second_server_of_a_cluster_is_refused(nats: NatsServer, tmp_path: Path) -> None:
     with running_server("-ns", nats.url):
         refused = failed_start("-ns", nats.url)
         assert refused.returncode == 1
         assert 'discovered another streaming server with cluster ID "test-cluster"' in refused.stderr
         with running_server("-ns", nats.url, "-cid", "other"):
             pass
+    elsewhere = tmp_path / "elsewhere.conf"
+    elsewhere.write_text("streaming { discover_prefix: _FOO }", encoding="utf-8")
+    with running_server("-c", str(elsewhere), "-ns", nats.url):
+        with running_server("-ns", nats.url):
+            pass
+        assert "discovered another" in failed_start("-c", str(elsewhere), "-ns", nats.url).stderr
 
 
+@pytest.mark.row(122)
 def test_no_server_at_all() -> None:
     refused = failed_start("-ns", "nats://127.0.0.1:1")
     assert refused.returncode == 1

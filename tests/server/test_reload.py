@@ -146,6 +146,7 @@ def test_without_a_file_there_is_nothing_to_reload() -> None:
     )
 
 
+@pytest.mark.row(124)
 def test_with_an_external_network_nothing_is_reloaded() -> None:
     running = Running({"external.url": "nats://h:4222"})
     assert running.reload({"log.broker_debug": True}) == [

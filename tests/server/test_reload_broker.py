@@ -163,6 +163,23 @@ async def test_debug_lines_of_connections_can_be_switched() -> None:
         assert server.stream.getvalue().count("Client connection created") == 1
 
 
+async def test_traces_can_be_switched_and_cut_off() -> None:
+    async with running() as server:
+        client = await server.client()
+        server.log.trace_enabled = True
+        for settings, shown in (
+            ({"log__broker_trace": True}, '["hello"]'),
+            ({"log__max_traced_message_bytes": 2}, '["he..."]'),
+            ({"log__broker_trace": False}, ""),
+        ):
+            server.apply(**settings)
+            before = server.stream.getvalue()
+            client.writer.write(b"PUB a 5\r\nhello\r\n")
+            assert await client.line() == "+OK"
+            told = server.stream.getvalue().removeprefix(before)
+            assert (f"<<- MSG_PAYLOAD: {shown}" in told) == bool(shown) == bool(told)
+
+
 async def test_a_certificate_of_no_use_changes_nothing() -> None:
     async with running() as server:
         client = await server.client()

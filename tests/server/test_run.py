@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,12 @@ class StubServer:
     def __init__(self, options: Options, output: logs.LogOutput, clock: Clock) -> None:
         self.options = options
 
-    async def start(self) -> None:
+    def on_reloaded(self, options: Options) -> None:
+        raise AssertionError("nothing is reloaded here")
+
+    async def start(self, on_listening: Callable[[], None]) -> None:
         StubServer.started += 1
+        on_listening()
         StubServer.loop_module = type(asyncio.get_running_loop()).__module__
         if self.start_error is not None:
             raise self.start_error
@@ -78,14 +83,13 @@ def test_a_signal_ends_it_with_its_code(
     assert (stub.started, stub.stopped) == (1, 1)
 
 
-def test_a_store_that_failed_for_good(
+def test_a_server_that_cannot_go_on(
     stub: type[StubServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stub, "failure", "the disk is gone")
+    monkeypatch.setattr(stub, "failure", "the store failed: the disk is gone")
     assert run_function(Options()) == 1
     assert stub.stopped == 1
-    line = capsys.readouterr().err
-    assert line.endswith("[FTL] STREAM: the store failed and cannot be trusted any more: the disk is gone\n")
+    assert capsys.readouterr().err.endswith("[FTL] STREAM: the store failed: the disk is gone\n")
 
 
 def test_a_start_that_fails(

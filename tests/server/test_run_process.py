@@ -12,9 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
+from tests.blackbox.stan_client import StanClient
 from tests.conftest import ROOT
 from tests.server_process import HOST, PATIENCE_S, ServerProcess, failed_start, running_server, server_command
 
@@ -36,6 +39,8 @@ def texts(server: ServerProcess, words: str) -> list[str]:
     return [line.partition("[INF] ")[2] for line in server.lines if words in line]
 
 
+@pytest.mark.row(112)
+@pytest.mark.row(128)
 @pytest.mark.parametrize("flag", ["-c", "-sc"])
 def test_a_configuration_file(tmp_path: Path, flag: str) -> None:
     name = write(
@@ -64,6 +69,7 @@ def test_a_configuration_file(tmp_path: Path, flag: str) -> None:
         server.wait_line("Client connection created")
 
 
+@pytest.mark.row(128)
 def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
     name = write(tmp_path, "port: 1\nhost: 203.0.113.1\nstreaming { id: filed, store_limits { max_msgs: 7 } }")
     with running_server("-c", name, "-cid", "given", "-mm", "0") as server:
@@ -71,6 +77,7 @@ def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
         assert "  Messages     :     unlimited" in server.log
 
 
+@pytest.mark.row(128)
 def test_two_files(tmp_path: Path) -> None:
     one = write(tmp_path, "max_payload: 1000\nstreaming { id: one }")
     other = write(tmp_path, "max_payload: 2000\nstreaming { id: other }", "other.conf")
@@ -80,6 +87,7 @@ def test_two_files(tmp_path: Path) -> None:
             assert b'"max_payload":1000' in client.recv(4096)
 
 
+@pytest.mark.row(127)
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -112,6 +120,7 @@ def test_a_file_that_is_not_there() -> None:
         assert "open nope.conf: no such file or directory" in done.stderr
 
 
+@pytest.mark.row(123)
 def test_the_process_id_and_the_ports(tmp_path: Path) -> None:
     with running_server("-P", str(tmp_path / "pid"), "-ports_file_dir", str(tmp_path), "-m", "-1") as server:
         assert (tmp_path / "pid").read_text() == str(server.process.pid)
@@ -138,6 +147,7 @@ def test_a_process_id_that_cannot_be_written() -> None:
     assert "Could not write pidfile: open /nope/x: no such file or directory" in done.stderr
 
 
+@pytest.mark.row(124)
 def test_a_reload(tmp_path: Path) -> None:
     text = "authorization { user: a, password: s3cret1 }\nstreaming { id: one, store_limits { mm: 7 } }"
     name = write(tmp_path, text)
@@ -173,6 +183,50 @@ def test_a_reload(tmp_path: Path) -> None:
         assert "s3cret" not in server.log
 
 
+@ours
+@pytest.mark.row(124)
+def test_monitoring_shows_what_a_reload_changed(tmp_path: Path) -> None:
+    name = write(tmp_path, "ping_max: 3")
+    with running_server("-c", name, "-m", "-1") as server:
+        before = varz(server)
+        write(
+            tmp_path, "ping_max: 7, max_connections: 50, max_payload: 1000, authorization { token: s3cret, timeout: 5 }"
+        )
+        reload(server)
+        server.wait_line("Reloaded server configuration")
+        after = varz(server)
+        changed = ("ping_max", "max_connections", "max_payload", "auth_required", "auth_timeout")
+        assert [before.get(key) for key in changed] == [3, 65536, 1048576, None, 2]
+        assert [after.get(key) for key in changed] == [7, 50, 1000, True, 5]
+        assert before["config_load_time"] == before["start"] == after["start"] != after["config_load_time"]
+        reload(server)
+        server.wait_line("Reloaded server configuration", 2)
+        assert varz(server)["config_load_time"] != after["config_load_time"], "also where nothing has changed"
+
+
+def varz(server: ServerProcess, base_path: str = "") -> dict[str, object]:
+    """What the server says of its NATS half."""
+    return page(server, f"{base_path}/varz")
+
+
+def page(server: ServerProcess, path: str) -> dict[str, object]:
+    """A document of the monitoring port."""
+    with urlopen(f"http://{HOST}:{server.monitor_port}{path}", timeout=PATIENCE_S) as answer:
+        document: dict[str, object] = json.load(answer)
+    return document
+
+
+def test_labels_and_a_base_path_for_monitoring(tmp_path: Path) -> None:
+    name = write(tmp_path, "server_tags: [eu, blue]\nhttp_base_path: /nats")
+    with running_server("-c", name, "-m", "-1") as server:
+        document = varz(server, "/nats")
+        assert (document["http_base_path"], document["tags"]) == ("/nats", ["eu", "blue"])
+        assert page(server, "/streaming/serverz")["state"] == "STANDALONE", "only the pages of the NATS half have it"
+        with pytest.raises(HTTPError, match="404"):
+            varz(server)
+
+
+@pytest.mark.row(124)
 def test_a_reload_that_fails_changes_nothing(tmp_path: Path) -> None:
     name = write(tmp_path, "debug: false")
     with running_server("-c", name) as server:
@@ -188,12 +242,14 @@ def test_a_reload_that_fails_changes_nothing(tmp_path: Path) -> None:
         assert "Reloaded" not in server.log
 
 
+@pytest.mark.row(124)
 def test_a_reload_without_a_file() -> None:
     with running_server() as server:
         reload(server)
         server.wait_line("STREAM: Reload: can only reload config when a file is provided using -c or --config")
 
 
+@pytest.mark.row(124)
 def test_signals_that_have_no_effect(tmp_path: Path) -> None:
     with running_server() as server:
         server.process.send_signal(signal.SIGUSR2)
@@ -201,6 +257,42 @@ def test_signals_that_have_no_effect(tmp_path: Path) -> None:
         server.wait_line("STREAM: File log re-open ignored, not a file logger")
         with socket.create_connection((HOST, server.port), PATIENCE_S) as client:
             assert client.recv(4096).startswith(b"INFO ")
+
+
+@pytest.mark.row(124, 125)
+def test_a_log_file_that_was_moved_is_begun_anew_and_tells_as_much(tmp_path: Path) -> None:
+    """Debug lines and traces of both halves go on in the new file."""
+    path, moved = tmp_path / "bus.log", tmp_path / "moved.log"
+    server = ServerProcess("-l", str(path), "-DV", "-SDV", "-P", str(tmp_path / "pid"), port=free_port())
+    wait_for(lambda: path.exists() and "is ready" in path.read_text())
+    for file in (path, moved):
+        with StanClient(server.port, b"me") as client:
+            client.connect()
+            client.publish(b"foo", b"x")
+            assert client.disconnect() == b""
+        told = file if file == path else path
+        wait_for(lambda told=told: "Client connection closed" in told.read_text())  # type: ignore[misc]
+        text = told.read_text()
+        for words in (
+            "[DBG] 127.0.0.1:",
+            "[TRC] 127.0.0.1:",
+            "[DBG] STREAM: [Client:me] Connected",
+            "[TRC] STREAM: [Client:me] Received message",
+        ):
+            assert words in text
+        if file == path:
+            path.rename(moved)
+            server.process.send_signal(signal.SIGUSR1)
+            wait_for(lambda: path.exists() and "STREAM: File log re-opened" in path.read_text())
+    assert server.stop() == 0
+    assert "File log re-opened" not in moved.read_text()
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def test_a_log_file_of_a_bounded_size(tmp_path: Path) -> None:
@@ -251,6 +343,7 @@ def signal_command(request: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.row(124)
 @ours
 def test_signals_by_command(tmp_path: Path) -> None:
     name = write(tmp_path, "debug: true")

@@ -9,11 +9,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from durabus.clock import SystemClock
-from durabus.config.options import Options, Setting, with_settings
+from durabus.config.options import ChannelOverride, Options, Setting, with_settings
 from durabus.errors import StartError
 from durabus.logs import LogOutput
 from durabus.server import server as server_module
@@ -24,6 +25,7 @@ from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import FATAL, UNKNOWN
 from durabus.testing.faults import FaultyStore
 from tests.blackbox.stan_client import FIRST, StanClient
+from tests.streaming.harness import Bus
 
 LOCAL = "127.0.0.1"
 PATIENCE_S = 20.0
@@ -84,10 +86,12 @@ async def running(options: Options) -> AsyncIterator[Running]:
 # Options.
 
 
+@pytest.mark.row(32)
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
         ("streaming.cluster_id", "shop", lambda core: core.cluster_id.decode()),
+        ("streaming.discover_prefix", "_FOO", lambda core: core.discover_prefix.decode()),
         ("streaming.heartbeat_interval_ns", 11, lambda core: core.heartbeat_interval_ns),
         ("streaming.heartbeat_timeout_ns", 12, lambda core: core.heartbeat_timeout_ns),
         ("streaming.heartbeat_fail_count", 13, lambda core: core.heartbeat_failures_max),
@@ -105,6 +109,24 @@ async def running(options: Options) -> AsyncIterator[Running]:
 def test_what_the_core_is_told(name: str, value: Setting, told: Callable[[CoreOptions], object]) -> None:
     assert told(core_options(with_settings(Options(), {name: value}), "instance")) == value
     assert told(core_options(Options(), "instance")) != value
+
+
+@pytest.mark.row(108)
+def test_limits_of_channels_reach_the_channels() -> None:
+    """From the overrides of a configuration to what the core does: the narrowest one counts, and 0 is unlimited."""
+    overrides = (
+        ChannelOverride(name="foo.bar", max_messages=3),
+        ChannelOverride(name="foo.>", max_messages=2, max_subscriptions=1),
+        ChannelOverride(name="foo.*", max_messages=0),
+    )
+    options = replace(Options(), limits=replace(Options().limits, max_messages=4, per_channel=overrides))
+    bus = Bus(options=core_options(options, "0" * 22))
+    client = bus.connect("a")
+    full = "too many subscriptions per channel"
+    for name, first, error in (("other", 3, ""), ("foo.a.b", 5, full), ("foo.a", 1, full), ("foo.bar", 4, full)):
+        client.publish(name, *[b"x"] * 6)
+        assert [message.sequence for message in bus.stored(name)] == list(range(first, 7))
+        assert [client.subscribe(name).error for _ in range(2)] == ["", error]
 
 
 def test_the_core_has_the_defaults_of_the_options() -> None:
@@ -156,6 +178,7 @@ def test_a_store_that_is_none() -> None:
 # Start.
 
 
+@pytest.mark.row(126)
 async def test_a_server_serves_until_it_is_stopped() -> None:
     async with running(options_with(monitoring__port=0)) as it:
         assert it.log.rstrip().endswith("STREAM: Streaming Server is ready")
@@ -182,6 +205,21 @@ async def test_two_servers_of_one_process_do_not_know_each_other() -> None:
         assert first.server.server_id != second.server.server_id
         assert await asyncio.to_thread(publish_and_replay, first.server.port, 3) == [1, 2, 3]
         assert await asyncio.to_thread(publish_and_replay, second.server.port, 2) == [1, 2]
+
+
+@pytest.mark.row(118)
+async def test_a_store_of_another_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(server_module, "make_store", lambda *_: store)
+    async with running(options_with(streaming__cluster_id="first")):
+        pass
+    it = Running(options_with(streaming__cluster_id="second"))
+    with pytest.raises(StartError, match=r'^cluster ID "second" does not match recovered value of "first"$'):
+        await it.server.start()
+    await it.server.stop()
+    assert "Streaming Server is ready" not in it.log
+    async with running(options_with(streaming__cluster_id="first")) as again:
+        assert "Streaming Server is ready" in again.log
 
 
 async def test_an_occupied_port() -> None:
@@ -218,6 +256,26 @@ async def test_what_a_failed_start_had_opened_is_closed() -> None:
             await asyncio.open_connection(LOCAL, monitoring.port)
 
 
+async def test_the_ports_are_told_before_the_server_is_ready() -> None:
+    """As the original's file of ports: whoever waits for it can connect, and finds out by itself when it is served."""
+    it = Running(options_with(monitoring__port=0))
+    told: list[tuple[int, int]] = []
+
+    def tell() -> None:
+        assert "is ready" in it.log, "that of the NATS half"
+        assert "Recovering the state" not in it.log
+        told.append((it.server.port, it.server.monitoring_port))
+
+    await it.server.start(tell)
+    try:
+        ((port, monitoring_port),) = told
+        for number in (port, monitoring_port):
+            (await asyncio.open_connection(LOCAL, number))[1].close()
+    finally:
+        await it.server.stop()
+
+
+@pytest.mark.row(126)
 async def test_a_stop_without_a_start() -> None:
     it = Running(options_with(monitoring__port=0))
     await it.server.stop()
@@ -227,6 +285,7 @@ async def test_a_stop_without_a_start() -> None:
 # What monitoring is told.
 
 
+@pytest.mark.row(34, 133)
 async def test_the_server_in_numbers() -> None:
     def work(port: int) -> None:
         with StanClient(port, cluster=b"numbers") as client, StanClient(port, cluster=b"numbers") as gone:
@@ -255,6 +314,36 @@ async def test_the_server_in_numbers() -> None:
         assert serverz["start_time"] <= serverz["now"]
 
 
+@pytest.mark.row(132)
+async def test_the_numbers_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store remembers is there again; what counts from the start counts from there."""
+    store = MemoryStore()
+    monkeypatch.setattr(server_module, "make_store", lambda *_: store)
+
+    def work(port: int) -> None:
+        with StanClient(port) as client:
+            client.connect()
+            client.subscribe(b"foo", durable=b"d")
+            client.subscribe(b"foo", group=b"g")
+            client.publish(b"foo", b"1", b"2", b"3")
+            client.deliveries(6)
+
+    seen: list[dict[str, object]] = []
+    for _ in range(2):
+        async with running(options_with(monitoring__port=0)) as it:
+            if not seen:
+                await asyncio.to_thread(work, it.server.port)
+            seen.append(json.loads((await asyncio.to_thread(it.get, "/streaming/serverz"))[1]))
+    before, after = seen
+    names = ("clients", "subscriptions", "channels", "total_msgs", "total_bytes")
+    assert [after[name] for name in names] == [before[name] for name in names]
+    assert [before[name] for name in names[:-1]] == [1, 2, 1, 3]
+    counters = ("in_msgs", "in_bytes", "out_msgs", "out_bytes")
+    assert all(before[name] for name in counters)
+    assert [after[name] for name in counters] == [0, 0, 0, 0]
+    assert (after["start_time"], after["server_id"]) != (before["start_time"], before["server_id"])
+
+
 # A store that fails.
 
 
@@ -262,7 +351,7 @@ async def test_the_server_in_numbers() -> None:
 def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyStore:
     """The store of the next server."""
     store = FaultyStore(MemoryStore())
-    monkeypatch.setattr(server_module, "make_store", lambda name: store)
+    monkeypatch.setattr(server_module, "make_store", lambda *_: store)
     return store
 
 
@@ -276,10 +365,12 @@ async def test_a_store_that_fails_for_good_ends_the_server(faulty: FaultyStore) 
     async with running(options_with(monitoring__port=0)) as it:
         assert await asyncio.to_thread(publish, it.server.port) == b"the disk is gone"
         async with asyncio.timeout(PATIENCE_S):
-            assert await it.server.wait_failed() == "the disk is gone"
+            line = await it.server.wait_failed()
+        assert line == "the store failed and cannot be trusted any more: the disk is gone"
         assert (await asyncio.to_thread(it.get, "/healthz"))[0] == 503
 
 
+@pytest.mark.row(130)
 async def test_a_store_that_recovers_serves_again(faulty: FaultyStore) -> None:
     def publish(port: int) -> bytes:
         with StanClient(port) as client:
@@ -297,6 +388,7 @@ async def test_a_store_that_recovers_serves_again(faulty: FaultyStore) -> None:
         assert await asyncio.to_thread(publish, it.server.port) == b"try again"
         assert (await asyncio.to_thread(it.get, "/healthz"))[0] == 200
         assert "the store is recovered, serving again" in it.log
+        assert it.log.count("Streaming Server is ready") == 1, "once, and not once more when it serves again"
 
 
 async def test_a_store_that_cannot_be_recovered_at_the_start(faulty: FaultyStore) -> None:

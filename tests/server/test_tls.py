@@ -50,6 +50,7 @@ def test_ciphers(certificates: Certificates) -> None:
     assert old == ["ECDHE-RSA-AES256-GCM-SHA384"]
 
 
+@pytest.mark.row(121)
 def test_files_of_no_use(certificates: Certificates, tmp_path: Path) -> None:
     nothing = tmp_path / "none.pem"
     for certificate, key, authority in (

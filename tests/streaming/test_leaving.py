@@ -298,6 +298,29 @@ def test_if_only_absent_members_remain_they_get_it_at_their_return() -> None:
     assert [(message.sequence, message.redelivered) for message in subs[1].messages] == [(2, False), (1, True)]
 
 
+@pytest.mark.parametrize("durable", ["", "d"])
+def test_a_client_that_leaves_gets_nothing_of_what_its_other_members_held(durable: str) -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    subs = [client.subscribe("foo", queue="q", durable=durable) for _ in "12"]
+    client.publish("foo", *[b"x"] * 4)
+    assert client.close() == ""
+    assert [sub.sequences for sub in subs] == [[1, 3], [2, 4]]
+    if durable:
+        resumed = bus.connect("b").subscribe("foo", queue="q", durable=durable)
+        assert [(message.sequence, message.count) for message in resumed.messages] == [(1, 1), (2, 1), (3, 1), (4, 1)]
+
+
+def test_all_members_of_a_client_that_leaves_pass_what_they_held_to_those_of_others() -> None:
+    bus = Bus()
+    client, other = bus.connect("a"), bus.connect("b")
+    subs = [one.subscribe("foo", queue="q") for one in (client, client, other)]
+    other.publish("foo", *[b"x"] * 3)
+    assert client.close() == ""
+    assert [sub.sequences for sub in subs] == [[1], [2], [3, 1, 2]]
+    assert [message.count for message in subs[2].messages] == [0, 1, 1]
+
+
 def test_a_replaced_clients_queue_messages_move_too() -> None:
     bus = Bus()
     first, second = bus.connect("a"), bus.connect("b")

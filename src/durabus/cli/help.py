@@ -3,7 +3,7 @@
 import textwrap
 
 from durabus.config.ciphers import CIPHERS
-from durabus.config.flag_table import FLAGS, GROUPS
+from durabus.config.flag_table import FLAGS, GROUPS, REFUSED, WITHOUT_EFFECT
 from durabus.config.flags import Flag, Kind
 from durabus.config.units import format_duration
 
@@ -56,9 +56,13 @@ def serve_help(program: str) -> str:
     for group in GROUPS:
         rows = [flag_row(flag) for flag in FLAGS if flag.group == group]
         parts.append("\n".join([f"{group}:", *rows, ""]))
-    names = ", ".join("-" + "/".join(flag.names) for flag in FLAGS if flag.refused)
-    refused = f"These flags of NATS Streaming Server are known and refused; giving one says why: {names}."
-    parts.append(textwrap.fill(refused, 116, break_on_hyphens=False) + "\n")
+    for group, words in (
+        (WITHOUT_EFFECT, "accepted, and have no effect here; the log says why"),
+        (REFUSED, "known and refused; giving one says why"),
+    ):
+        names = ", ".join("-" + "/".join(flag.names) for flag in FLAGS if flag.group == group)
+        said = f"These flags of NATS Streaming Server are {words}: {names}."
+        parts.append(textwrap.fill(said, 116, break_on_hyphens=False) + "\n")
     return "\n".join(parts)
 
 

@@ -86,7 +86,7 @@ def varz_rows(source: StateSource, base_path: str, requests: dict[str, int], cpu
 
 
 def configuration(listening: Listening, base_path: str) -> dict[str, JsonRows]:
-    """What of the broker's state never changes."""
+    """What of the broker's state only a reload changes."""
     rows: dict[str, JsonRows] = {
         "server_id": listening.server_id,
         "server_name": listening.server_name,

@@ -130,7 +130,7 @@ class SubscriptionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """Where the broker listens, and what a connection may do there: what of `/varz` never changes."""
+    """Where the broker listens, and what a connection may do there: what of `/varz` only a reload changes."""
 
     server_id: str
     server_name: str

@@ -39,13 +39,13 @@ class _Answer(Receiver):
         self.close_subject.set_result(close_subject)
 
 
-async def refuse_duplicate(bus: Bus, cluster_id: str, inbox: bytes, flush: Callable[[], None]) -> None:
-    """Ask, and wait a quarter of a second for an answer on `inbox`; raises StartError when one comes."""
+async def refuse_duplicate(bus: Bus, cluster_id: str, discover: bytes, inbox: bytes, flush: Callable[[], None]) -> None:
+    """Ask on the subject `discover`, and wait a quarter of a second for an answer on `inbox`; raises StartError for one."""
     name = cluster_id.encode()
     answer = _Answer()
     bus.subscribe(inbox, answer)
     try:
-        bus.publish(b"_STAN.discover." + name, inbox, encode_connect_request(name, inbox))
+        bus.publish(discover, inbox, encode_connect_request(name, inbox))
         flush()
         done, _ = await asyncio.wait([answer.close_subject], timeout=_ANSWER_S)
         if not done:

@@ -137,7 +137,7 @@ class MonitoringSource(StateSource):
         self._service = service
         self._broker = broker
         self._limits = ChannelLimitRules(options.limits)
-        self._start_time_ns = clock.wall_ns()
+        self._start_time_ns = self._config_load_time_ns = clock.wall_ns()
         self._closed = ClosedConnections()
         if broker is not None:
             broker.on_closed = self._on_closed
@@ -148,6 +148,11 @@ class MonitoringSource(StateSource):
             self._https_port = port
         else:
             self._http_port = port
+
+    def take_over(self, options: Options) -> None:
+        """The configuration was read again just now, and the server runs with `options`."""
+        self._options = options
+        self._config_load_time_ns = self._clock.wall_ns()
 
     def is_ready(self) -> bool:
         """Whether clients are served."""
@@ -277,7 +282,7 @@ class MonitoringSource(StateSource):
             tls_timeout_s=tls.timeout_ns / SECOND_NS,
             write_deadline_ns=options.write_deadline_ns,
             start_time_ns=self._start_time_ns,
-            config_load_time_ns=self._start_time_ns,
+            config_load_time_ns=self._config_load_time_ns,
             tags=options.tags,
         )
 

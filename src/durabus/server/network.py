@@ -3,6 +3,7 @@
 Both are a bus for the streaming half, and a thing that is started and stopped; nobody else has to know which it is.
 """
 
+import errno
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from durabus.config.addresses import describe_listen_error
 from durabus.config.options import Options
 from durabus.errors import StartError
 from durabus.server.tls import server_tls
+from durabus.server.trace import trace_broker
 from durabus.version import NATS_VERSION, python_name
 from durabus.wire.documents import InfoDocument, encode_info
 
@@ -34,6 +36,11 @@ class Network(Protocol):
     @property
     def port(self) -> int:
         """The port that clients connect to here; 0 when they connect elsewhere."""
+        ...
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message, in bytes."""
         ...
 
     async def start(self, begin_turn: Callable[[], None], end_turn: Callable[[], None]) -> None:
@@ -76,6 +83,11 @@ class EmbeddedNetwork:
         """The port that clients connect to."""
         return self._broker.settings.port
 
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message, in bytes."""
+        return self._options.broker.max_payload_bytes
+
     async def start(self, begin_turn: Callable[[], None], end_turn: Callable[[], None]) -> None:
         """Open the port; raises StartError."""
         log, broker, options = self._log, self._broker, self._options.broker
@@ -85,11 +97,13 @@ class EmbeddedNetwork:
         broker.on_notice = log.info
         if log.debug_enabled:
             broker.on_debug = log.debug
+        trace_broker(broker, self._options.log, log)
         try:
             await broker.start(begin_turn, end_turn)
         except OSError as error:
             reason = describe_listen_error(options.host, options.port, error)
-            raise StartError(f"{reason} (choose another port with -p, or stop what listens there)") from None
+            what_to_do = " (choose another port with -p, or stop what listens there)"
+            raise StartError(reason + (what_to_do if error.errno == errno.EADDRINUSE else "")) from None
         log.info(logs.listening_line(options.host, self.port), logs.BROKER_READY_LINE)
 
     def flush(self) -> None:
@@ -111,7 +125,9 @@ class EmbeddedNetwork:
 class ExternalNetwork:
     """A connection to another NATS server, to which clients connect as well."""
 
-    def __init__(self, options: Options, log: logs.Log, on_change: Callable[[bool], None]) -> None:
+    def __init__(
+        self, options: Options, log: logs.Log, on_change: Callable[[bool], None], on_new_servers: Callable[[], None]
+    ) -> None:
         """Put it together; raises StartError for addresses or files of no use."""
         self._bus = ExternalBus()
         self.bus: Bus = self._bus
@@ -120,6 +136,12 @@ class ExternalNetwork:
         if options.external.skip_verify:
             log.warning(SKIP_VERIFY_WARNING)
         self._uplink = Uplink(uplink_settings(options), self._bus, log, on_change)
+        self._uplink.on_new_servers = on_new_servers
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """The largest message that the server takes, in bytes."""
+        return self._bus.payload_bytes_max
 
     async def start(self, begin_turn: Callable[[], None], end_turn: Callable[[], None]) -> None:
         """Connect; raises StartError when no server takes us."""
@@ -143,11 +165,19 @@ class ExternalNetwork:
 
 
 def make_network(
-    options: Options, server_id: str, log: logs.LogOutput, clock: Clock, on_change: Callable[[bool], None]
+    options: Options,
+    server_id: str,
+    log: logs.LogOutput,
+    clock: Clock,
+    on_change: Callable[[bool], None],
+    on_new_servers: Callable[[], None],
 ) -> Network:
-    """The network that `options` ask for; `on_change` is told when an external one is lost or there again."""
+    """The network that `options` ask for.
+
+    `on_change` is told when an external one is lost or there again, `on_new_servers` when servers have joined it.
+    """
     if options.external.url:
-        return ExternalNetwork(options, log.streaming, on_change)
+        return ExternalNetwork(options, log.streaming, on_change, on_new_servers)
     return EmbeddedNetwork(options, server_id, log.broker, clock)
 
 
@@ -158,11 +188,12 @@ def uplink_settings(options: Options) -> UplinkSettings:
     settings.user, settings.password, settings.token = options.external_credentials
     settings.must_be_tls = external.secure
     settings.tls_server_name = external.server_name
-    if external.authority_file or external.certificate_file or external.key_file or external.skip_verify:
-        settings.tls = make_tls_context(
-            external.authority_file, external.certificate_file, external.key_file, external.skip_verify
-        )
+    files = external.authority_file, external.certificate_file, external.key_file
+    if any(files) or external.skip_verify:
+        settings.tls = make_tls_context(*files, external.skip_verify)
         settings.must_be_tls = True
+    elif external.server_name:
+        settings.must_be_tls = True  # whoever says what is in the certificate wants to see it
     return settings
 
 

@@ -33,16 +33,18 @@ class Reloader:
         output: LogOutput,
         files: ProcessFiles,
         apply: Callable[[Options], None] | None,
+        on_done: Callable[[Options], None] = lambda options: None,
     ) -> None:
         """`read` gives the configuration of now, and raises DurabusError; `apply` gives it to the broker.
 
-        Without `apply` a change of the broker, of who may connect or of TLS is one that needs a restart.
+        `on_done` is told after every reload what the server runs with. Without `apply` a change of the broker, of who may connect or of TLS is one that needs a restart.
         """
         self.options = options
         self._read = read
         self._output = output
         self._files = files
         self._apply = apply
+        self._on_done = on_done
 
     def reload(self) -> None:
         """Take over what has changed; whatever is wrong is logged, and the server goes on as before."""
@@ -62,6 +64,7 @@ class Reloader:
         except DurabusError as error:
             log.error(f"Reload: {error}")
             return
+        self._on_done(self.options)
         self._output.broker.info(*changes.lines, DONE)
         if changes.waiting:
             log.warning(f"Reload: these options change with a restart only: {', '.join(changes.waiting)}")

@@ -9,6 +9,7 @@ from durabus.broker.session import Session
 from durabus.config.options import AuthOptions, Options
 from durabus.logs import Log
 from durabus.server.network import broker_settings
+from durabus.server.trace import trace_broker
 
 __all__ = ["BrokerReload"]
 
@@ -27,6 +28,7 @@ class BrokerReload:
         """Go on with `options`; raises StartError, for a certificate of no use for instance, and has changed nothing."""
         take_settings(self._broker.settings, broker_settings(options, self._server_id))
         self._broker.on_debug = self._log.debug if options.log.broker_debug else None
+        trace_broker(self._broker, options.log, self._log)
         former, self._options = self._options, options
         if options.auth != former.auth:
             self._end_strangers(former.auth, options.auth)

@@ -23,7 +23,7 @@ ReadOptions = Callable[[], Options]
 
 
 def run(options: Options, read_again: ReadOptions | None = None) -> int:
-    """Serve until a signal ends it; the exit code: 0 after SIGINT, 143 after SIGTERM, 1 when the store failed for good.
+    """Serve until a signal ends it; the exit code: 0 after INT, 143 after TERM, 2 after QUIT, 1 when the store failed.
 
     Raises StartError when the server cannot start.
     """
@@ -55,7 +55,7 @@ async def _serve(options: Options, read_again: ReadOptions | None, output: logs.
     files = ProcessFiles(options.process, output.broker)
     broker = server.broker
     apply = BrokerReload(broker, server.server_id, options, output.broker).apply if broker is not None else None
-    reloader = Reloader(options, read_again, output, files, apply)
+    reloader = Reloader(options, read_again, output, files, apply, server.on_reloaded)
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
@@ -66,14 +66,13 @@ async def _serve(options: Options, read_again: ReadOptions | None, output: logs.
     handle_signals(loop, stop, reloader.reload, output)
     files.write_pid()
     try:
-        await server.start()
-        files.write_ports(*_urls(options, server))
+        await server.start(lambda: files.write_ports(*_urls(options, server)))
         failed = asyncio.ensure_future(server.wait_failed())
         await asyncio.wait((stopped, failed), return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
             failed.cancel()
             return stopped.result()
-        output.streaming.fatal(f"the store failed and cannot be trusted any more: {failed.result()}")
+        output.streaming.fatal(failed.result())
         return EXIT_FAILED
     finally:
         await server.stop()

@@ -63,6 +63,7 @@ class Member(Holder):
         return (
             self.is_active
             and client is not None
+            and client.is_registered  # else it is on its way out, and its subscriptions end one after the other
             and not client.is_absent
             and not self.inbox_gone
             and len(self.inbox) > 0

@@ -13,6 +13,15 @@ from durabus.broker.bus import Receiver
 from durabus.streaming.channel import Channel
 from durabus.streaming.choice import best_for_redelivery, best_member, can_redeliver
 from durabus.streaming.cohort import Cohort, Member, MemberOwner
+from durabus.streaming.in_flight import (
+    TOGETHER_NS,
+    due_order,
+    first_order,
+    held_of,
+    holder_of,
+    postpone,
+    run_length,
+)
 from durabus.streaming.options import MILLISECOND_NS
 from durabus.streaming.state import State, text
 from durabus.streaming.timers import Timed
@@ -22,11 +31,9 @@ from durabus.wire.operations import Publish
 from durabus.wire.stan_messages import decode_ack
 from durabus.wire.varint import DecodeError, uint_field, varint
 
-__all__ = ["TOGETHER_NS", "Delivery", "run_length"]
+__all__ = ["Delivery"]
 
 _PAGE_BYTES_MAX: Final = 1024 * 1024
-TOGETHER_NS: Final = 15 * MILLISECOND_NS
-"""Redeliveries that are due this soon go out together: docs/protocol.md §8.4."""
 _DRAIN_NS: Final = 10 * MILLISECOND_NS
 """How long whoever has too much on its way is left alone before anybody looks again."""
 _REDELIVERED_FIELD: Final = b"\x30\x01"
@@ -207,7 +214,7 @@ class Delivery(MemberOwner):
             if not bodies:
                 self._report_missing(channel, int(following))
                 return
-            self._send_new(cohort, following, bodies)
+            self._send_page(cohort, following, bodies)
 
     def on_page(self, request: int, bodies: list[bytes]) -> bool:
         """Messages that were not at hand have come; whether the request was one of ours."""
@@ -233,7 +240,7 @@ class Delivery(MemberOwner):
             return True
         room: i64 = self._room(cohort)
         if skip < len(bodies) and room > 0 and not cohort.on_hold:
-            self._send_new(cohort, following, bodies[skip : skip + room])
+            self._send_page(cohort, following, bodies[skip : skip + room])
         self._state.wake(cohort)
         return True
 
@@ -262,6 +269,26 @@ class Delivery(MemberOwner):
             else:
                 room += left
         return room
+
+    def _send_page(self, cohort: Cohort, first: i64, bodies: list[bytes]) -> None:
+        """Send new messages; what the store has lost of them is passed over, as if a limit had removed it."""
+        if not self._state.store.has_lost or b"" not in bodies:
+            self._send_new(cohort, first, bodies)
+            return
+        at: i64 = 0
+        count: i64 = len(bodies)
+        while at < count and cohort.last_sent < first + at:
+            stop: i64 = at
+            while stop < count and bodies[stop]:
+                stop += 1
+            if stop > at:
+                self._send_new(cohort, first + at, bodies[at:stop])
+                if cohort.last_sent < first + stop - 1:
+                    return  # nobody had room for the rest
+            elif stop < count:
+                cohort.last_sent = first + stop
+                stop += 1
+            at = stop
 
     def _send_new(self, cohort: Cohort, first: i64, bodies: list[bytes]) -> None:
         if cohort.is_queue and len(cohort.members) > 1:
@@ -328,7 +355,7 @@ class Delivery(MemberOwner):
             due = [
                 flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + TOGETHER_NS
             ]
-            due.sort(key=_due)
+            due.sort(key=due_order)
             for flight in due:
                 self._redeliver(member, flight, now_ns)
             self.arm(member)
@@ -350,8 +377,8 @@ class Delivery(MemberOwner):
     def _redeliver(self, member: Member, flight: Flight, now_ns: int) -> None:
         """Send again what is left of `flight`: to the same member, in a group to whoever is best now."""
         cohort = member.cohort
-        sequences = _held(cohort, flight)
-        _postpone(flight, member, now_ns)
+        sequences = held_of(cohort, flight)
+        postpone(flight, member, now_ns)
         if flight in cohort.recovered:
             cohort.recovered.remove(flight)
         if not cohort.is_queue or len(cohort.members) == 1:
@@ -393,9 +420,7 @@ class Delivery(MemberOwner):
         while index < len(sequences):
             first = sequences[index]
             if first < channel.first:
-                cohort.window.take(first)
-                cohort.redelivered.pop(first, None)
-                self.on_acknowledged(cohort)
+                self._forget(cohort, first)
                 index += 1
                 continue
             count = run_length(sequences, index)
@@ -406,6 +431,9 @@ class Delivery(MemberOwner):
             if not found:
                 self._report_lost(member, first)
             for offset in range(len(found)):
+                if not found[offset]:
+                    self._forget(cohort, first + offset)
+                    continue
                 bodies.append(self._marked(cohort, first + offset, found[offset]))
                 total += len(found[offset])
             index += len(found) or 1
@@ -419,6 +447,12 @@ class Delivery(MemberOwner):
                     break
         if bodies:
             self._publish(member, bodies)
+
+    def _forget(self, cohort: Cohort, sequence: int) -> None:
+        """A message that was in flight is gone: it counts as acknowledged."""
+        cohort.window.take(sequence)
+        cohort.redelivered.pop(sequence, None)
+        self.on_acknowledged(cohort)
 
     def _marked(self, cohort: Cohort, sequence: int, body: bytes) -> bytes:
         """`body` as a redelivery: one more than last time; the count skips zero when it wraps."""
@@ -440,7 +474,9 @@ class Delivery(MemberOwner):
         if member.is_reachable():
             bodies: list[bytes] = []
             for index in range(len(found)):
-                if _holder(cohort, sequences[index]) is member:
+                if not found[index]:
+                    self._forget(cohort, sequences[index])
+                elif holder_of(cohort, sequences[index]) is member:
                     bodies.append(self._marked(cohort, sequences[index], found[index]))
             if bodies:
                 self._publish(member, bodies)
@@ -453,7 +489,7 @@ class Delivery(MemberOwner):
         cohort = member.cohort
         cohort.again_reads -= 1
         if member.is_reachable():
-            self._send_again(member, [number for number in sequences if _holder(cohort, number) is member])
+            self._send_again(member, [number for number in sequences if holder_of(cohort, number) is member])
         if cohort.again_reads == 0 and cohort.on_hold:
             cohort.on_hold = False
             self._state.wake(cohort)
@@ -469,9 +505,9 @@ class Delivery(MemberOwner):
 
     def resend_pending(self, cohort: Cohort, member: Member) -> None:
         """A durable was resumed by `member`: everything that is pending goes out again, before anything new."""
-        held = [number for number in cohort.window.sequences() if _holder(cohort, number) is member]
+        held = [number for number in cohort.window.sequences() if holder_of(cohort, number) is member]
         for flight in member.flights:
-            _postpone(flight, member, self._state.now_ns)
+            postpone(flight, member, self._state.now_ns)
         cohort.recovered = [flight for flight in cohort.recovered if flight.holder is not member]
         self._send_again(member, held)
         self.arm(member)
@@ -481,9 +517,9 @@ class Delivery(MemberOwner):
     def send_overdue(self, member: Member, flight: Flight) -> None:
         """Send what is left of `flight` again, to the same member, if it is there; else when it comes back."""
         cohort = member.cohort
-        held = _held(cohort, flight)
+        held = held_of(cohort, flight)
         if held and flight in cohort.recovered and member.is_reachable() and self._state.bus.is_open():
-            _postpone(flight, member, self._state.now_ns)
+            postpone(flight, member, self._state.now_ns)
             cohort.recovered.remove(flight)
             self._send_again(member, held)
             cohort.on_hold = cohort.again_reads > 0
@@ -495,15 +531,15 @@ class Delivery(MemberOwner):
         Whether the new message may follow at once.
         """
         early, cohort.recovered = cohort.recovered, []
-        early.sort(key=_first)
+        early.sort(key=first_order)
         for flight in early:
             member = cast(Member, flight.holder)
-            held = _held(cohort, flight)
+            held = held_of(cohort, flight)
             if not member.is_reachable():
                 if held:
                     cohort.recovered.append(flight)
                 continue
-            _postpone(flight, member, self._state.now_ns)
+            postpone(flight, member, self._state.now_ns)
             self._send_again(member, held)
             self.arm(member)
         cohort.on_hold = cohort.again_reads > 0
@@ -516,7 +552,7 @@ class Delivery(MemberOwner):
         turn = 0
         shares: dict[Member, list[int]] = {}
         flights = [flight for flight in leaving.flights if flight.remaining]
-        flights.sort(key=_due)
+        flights.sort(key=due_order)
         for flight in flights:
             for number in range(int(flight.first), int(flight.last) + 1):
                 if cohort.window.at(number) is flight:
@@ -550,41 +586,3 @@ class Delivery(MemberOwner):
         self._state.wake(member.cohort)
         if member.cohort.is_queue:
             self.move_from_absent(member.cohort)
-
-
-def _due(flight: Flight) -> tuple[int, int]:
-    return flight.deadline_ns, int(flight.first)
-
-
-def _first(flight: Flight) -> int:
-    return int(flight.first)
-
-
-def _held(cohort: Cohort, flight: Flight) -> list[int]:
-    """What is left of `flight`, ascending."""
-    sequences: list[int] = []
-    sequence: i64 = flight.first
-    while sequence <= flight.last:
-        if cohort.window.at(sequence) is flight:
-            sequences.append(int(sequence))
-        sequence += 1
-    return sequences
-
-
-def run_length(sequences: list[int], start: int) -> int:
-    """How many of `sequences` are consecutive from index `start` on."""
-    stop = start + 1
-    while stop < len(sequences) and sequences[stop] == sequences[stop - 1] + 1:
-        stop += 1
-    return stop - start
-
-
-def _holder(cohort: Cohort, sequence: int) -> Member | None:
-    flight = cohort.window.at(sequence)
-    return cast(Member, flight.holder) if flight is not None else None
-
-
-def _postpone(flight: Flight, member: Member, now_ns: int) -> None:
-    """Set the next time `flight` is due: one AckWait after the last one (docs/protocol.md §8.4), never in the past."""
-    following_ns = flight.deadline_ns + member.ack_wait_ns
-    flight.deadline_ns = following_ns if following_ns > now_ns else now_ns + member.ack_wait_ns

@@ -14,6 +14,7 @@ from durabus.streaming.clients import Client
 from durabus.streaming.effects import Acks
 from durabus.streaming.newcomers import sender_key
 from durabus.streaming.state import ChannelRefusedError, State
+from durabus.streaming.store_port import Run
 from durabus.streaming.trace import TracedAcks
 from durabus.wire.operations import Publish
 from durabus.wire.publish_request import PublishRequest
@@ -24,7 +25,7 @@ __all__ = ["PublishHandler"]
 
 INVALID_PUBLISH: Final = "stan: invalid publish request"
 TOO_LARGE: Final = "message too large for this store"
-HELD: Final = "held"  # no error: the request waits for its sender
+SILENT: Final = "silent"  # no error, and no answer: the request waits for its sender, or is none
 
 
 class PublishHandler(Receiver):
@@ -48,46 +49,48 @@ class PublishHandler(Receiver):
         decoded_bytes: i64 = 0
         decided: i64 = 0
         room: i64 = state.batch_room()
-        is_traced = state.log.trace_on
+        trace_on = state.log.trace_on
+        client = self._client
+        channel = self._channel
         for payload in publish.payloads:
-            error = ""
-            if not request.decode(payload):
-                # What servers say to each other comes on the same subject, and gets no answer.
-                if is_control_message(payload):
+            is_decoded = request.decode(payload)
+            # Mostly it is the next message of the same client for the same channel, and nothing has to be looked up.
+            if (
+                not is_decoded
+                or client is None
+                or channel is None
+                or channel.name != request.subject
+                or not client.connection_id
+                or client.connection_id != request.connection_id
+                or not request.guid_field
+                or channel.is_deleted
+                or not client.is_registered
+                or state.failure
+                or len(payload) > self._message_bytes_max
+            ):
+                error = self._check(publish, payload) if is_decoded else self._undecoded(payload)
+                client, channel = self._client, self._channel
+                if error or channel is None:
+                    if error != SILENT:
+                        acks = self._refuse(acks, publish.reply, error)
+                        guid_fields = acks.guid_fields
+                        if is_decoded:
+                            decoded += 1
+                            decoded_bytes += len(payload)
                     continue
-                error = INVALID_PUBLISH
-            else:
-                decoded += 1
-                decoded_bytes += len(payload)
-                error = self._check(publish, payload)
-            channel = self._channel
-            if error or channel is None:
-                if error == HELD:
-                    decoded -= 1
-                    decoded_bytes -= len(payload)
-                    continue
-                if guid_fields:
-                    state.effects.append(acks)
-                    acks = self._new_acks(publish.reply)
-                    guid_fields = acks.guid_fields
-                self._refuse(publish.reply, error)
-                continue
+            decoded += 1
+            decoded_bytes += len(payload)
             run = channel.run
             if run is None or channel.run_wall_ns != state.wall_ns:
-                if run is None:
-                    state.open_channels.append(channel)
-                run = channel.begin_run(state.wall_ns)
+                run = self._begin_run(channel)
             body = channel.builder.build(channel.last + 1, payload, request, channel.last_timestamp_ns)
             channel.append(run, body)
             guid_fields.append(request.guid_field)
-            if is_traced and isinstance(acks, TracedAcks):
+            if trace_on and isinstance(acks, TracedAcks):
                 acks.trace_publish(payload, request)
             decided += 1
             if decided >= room:
-                state.batch_messages += decided
-                state.effects.append(acks)
-                state.close_full_batch()
-                acks = self._new_acks(publish.reply)
+                acks = self._close_batch(acks, decided, publish.reply)
                 guid_fields = acks.guid_fields
                 decided = 0
                 room = state.batch_room()
@@ -96,6 +99,23 @@ class PublishHandler(Receiver):
         state.batch_messages += decided
         if guid_fields:
             state.effects.append(acks)
+
+    def _begin_run(self, channel: Channel) -> Run:
+        """The first message of this batch in `channel`, or of this moment."""
+        if channel.run is None:
+            self._state.open_channels.append(channel)
+        return channel.begin_run(self._state.wall_ns)
+
+    def _close_batch(self, acks: Acks, decided: i64, reply: bytes) -> Acks:
+        """The open batch has got the last `decided` messages that it takes: send it on its way; new acknowledgements."""
+        self._state.batch_messages += decided
+        self._state.effects.append(acks)
+        self._state.close_full_batch()
+        return self._new_acks(reply)
+
+    def _undecoded(self, payload: bytes) -> str:
+        """What servers say to each other comes on the same subject, and gets no answer."""
+        return SILENT if is_control_message(payload) else INVALID_PUBLISH
 
     def _new_acks(self, reply: bytes) -> Acks:
         """The acknowledgements of messages whose publisher waits at `reply`; none yet."""
@@ -121,7 +141,7 @@ class PublishHandler(Receiver):
         return ""
 
     def _refuse_or_hold(self, publish: Publish, payload: bytes) -> str:
-        """Why a request without GUID or of an unknown sender is refused; HELD when its sender may be about to register."""
+        """Why a request without GUID or of an unknown sender is refused; SILENT when its sender may be about to register."""
         state = self._state
         newcomers = state.newcomers
         request = self._request
@@ -131,7 +151,7 @@ class PublishHandler(Receiver):
             return INVALID_PUBLISH
         sender = sender_key(payload[request.client_id_start : request.client_id_end], request.connection_id)
         one = Publish(publish.subject, publish.reply, 0, [payload])
-        return HELD if newcomers.hold(sender, self, one, state.now_ns) else INVALID_PUBLISH
+        return SILENT if newcomers.hold(sender, self, one, state.now_ns) else INVALID_PUBLISH
 
     def _open_channel(self, name: bytes) -> str:
         """Make the channel `name` the one to store in; why that cannot be, empty when it can."""
@@ -144,10 +164,14 @@ class PublishHandler(Receiver):
             return str(error)
         return ""
 
-    def _refuse(self, reply: bytes, error: str) -> None:
-        """Answer the request that was just decoded with an error, in its turn."""
+    def _refuse(self, acks: Acks, reply: bytes, error: str) -> Acks:
+        """Answer the request that was just decoded with an error, in its turn; where acknowledgements go on."""
+        if acks.guid_fields:
+            self._state.effects.append(acks)
+            acks = self._new_acks(reply)
         field = self._request.guid_field
         start = 0
         while start < len(field) and field[start] > 127:
             start += 1
         self._state.reply(reply, encode_publish_ack(field[start + 1 :], error), 0)
+        return acks

@@ -15,7 +15,7 @@ class Partition:
         self.patterns = [
             pattern
             for pattern in dict.fromkeys(patterns)
-            if not any(other != pattern and matches(other, pattern) for other in patterns)
+            if not any(other != pattern and _covers(other, pattern) for other in patterns)
         ]
         self._names = set(self.patterns)
         self._wildcards = [pattern for pattern in self.patterns if has_wildcard(pattern)]
@@ -38,6 +38,11 @@ class Partition:
             earlier = [prefix + b"." + other for other in self.patterns[:index] if overlap(other, pattern)]
             found.append((prefix + b"." + pattern, _Remaining(earlier, receiver) if earlier else receiver))
         return found
+
+
+def _covers(wide: bytes, narrow: bytes) -> bool:
+    """Whether every name that matches `narrow` matches `wide`: what ends in `>` fits only into what does, too."""
+    return matches(wide, narrow) and (wide.endswith(b">") or not narrow.endswith(b">"))
 
 
 class _Remaining(Receiver):

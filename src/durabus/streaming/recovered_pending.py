@@ -9,7 +9,8 @@ from typing import Final, cast
 from mypy_extensions import i64
 
 from durabus.streaming.cohort import Cohort, Member
-from durabus.streaming.delivery import TOGETHER_NS, Delivery, run_length
+from durabus.streaming.delivery import Delivery
+from durabus.streaming.in_flight import TOGETHER_NS, run_length
 from durabus.streaming.state import State
 from durabus.streaming.window import Flight
 from durabus.wire.stan_messages import decode_timestamp_ns

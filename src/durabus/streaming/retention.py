@@ -61,7 +61,7 @@ class Retention(ChannelOwner):
         channel = self._size_reads.pop(request, None)
         if channel is None:
             return False
-        if bodies and not channel.is_deleted and sequence_of(bodies[0]) == channel.first:
+        if bodies and not channel.is_deleted and (not bodies[0] or sequence_of(bodies[0]) == channel.first):
             self._drop_for_bytes(channel, bodies)
             self.after_durable(channel)
         return True

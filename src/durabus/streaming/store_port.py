@@ -155,6 +155,7 @@ class Store:
     """The port. An implementation MUST keep the promises below; `durabus.testing.conformance` holds it to them.
 
     `name` is what monitoring reports (`MEMORY`), `durability` says in words what an acknowledgement is worth.
+    `has_lost` says that pages may hold empty bodies: each stands for a message that was damaged, and is left out.
     `message_overhead_bytes` is what each message counts beyond its body; `batches_in_flight_max` how many batches may
     be submitted and not yet ended.
     """
@@ -164,6 +165,7 @@ class Store:
     message_bytes_max = 0
     message_overhead_bytes = 0
     batches_in_flight_max = 1
+    has_lost = False
 
     def bind(self, listener: StoreListener) -> None:
         """Tell `listener` how work ends, from now on."""

@@ -17,7 +17,11 @@ class DelegatingStore(Store):
         self.message_bytes_max = inner.message_bytes_max
         self.message_overhead_bytes = inner.message_overhead_bytes
         self.batches_in_flight_max = inner.batches_in_flight_max
-        inner.bind(_Relay(self))
+        self.attach()
+
+    def attach(self) -> None:
+        """Hear how the inner store's work ends."""
+        self.inner.bind(_Relay(self))
 
     def bind(self, listener: StoreListener) -> None:
         """Tell `listener` how work ends, from now on."""
