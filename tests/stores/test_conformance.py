@@ -12,6 +12,15 @@ from durabus.testing.conformance.checks_history import play
 from tests.stores.broken_stores import BROKEN
 from tests.stores.file_harness import FileHarness, SmallSegmentsHarness
 from tests.stores.harnesses import JournalHarness, MemoryHarness, SlowHarness, harness_of
+from tests.stores.sql_harness import (
+    LeasedMysqlHarness,
+    LeasedPostgresHarness,
+    LeasedSqliteHarness,
+    MysqlHarness,
+    PostgresHarness,
+    SingleRowsHarness,
+    SqliteHarness,
+)
 
 # A store of the project is one more row here.
 HARNESSES: dict[str, type[StoreHarness]] = {
@@ -20,6 +29,13 @@ HARNESSES: dict[str, type[StoreHarness]] = {
     "slow": SlowHarness,
     "file": FileHarness,
     "file with small segments": SmallSegmentsHarness,
+    "sqlite": SqliteHarness,
+    "sqlite with single rows": SingleRowsHarness,
+    "sqlite in a group": LeasedSqliteHarness,
+    "postgres": PostgresHarness,
+    "postgres in a group": LeasedPostgresHarness,
+    "mysql": MysqlHarness,
+    "mysql in a group with single rows": LeasedMysqlHarness,
 }
 DUE = [
     pytest.param(harness, check, id=f"{name}-{check}")

@@ -2,22 +2,46 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from durabus.config.options import Options, with_settings
+from durabus.config.options import Options, Setting, with_settings
 from durabus.errors import StartError
+from durabus.stores.file.journal import SEGMENT_BYTES
+from durabus.stores.file.store import FileStore
 from durabus.stores.names import make_store
+
+MIB = 1 << 20
 
 
 def options(name: str, **settings: str) -> Options:
-    return with_settings(Options(), {"streaming.store": name, **{f"sql.{key}": value for key, value in settings.items()}})
+    return with_settings(
+        Options(), {"streaming.store": name, **{f"sql.{key}": value for key, value in settings.items()}}
+    )
 
 
 def test_the_memory_store() -> None:
     store = make_store(options("MEMORY"))
     assert store.name == "MEMORY"
     assert make_store(options("MEMORY")) is not store
+
+
+@pytest.mark.parametrize(
+    ("asked_bytes", "segment_bytes"),
+    [(0, SEGMENT_BYTES), (1, MIB), (3 * MIB, 3 * MIB), (64 * MIB, SEGMENT_BYTES), (1 << 40, SEGMENT_BYTES)],
+)
+def test_the_file_store(tmp_path: Path, asked_bytes: int, segment_bytes: int) -> None:
+    directory = tmp_path / "data"
+    told: list[str] = []
+    settings: dict[str, Setting] = {"file.directory": str(directory), "file.slice_bytes_max": asked_bytes}
+    store = make_store(with_settings(options("FILE"), settings), told.append)
+    assert isinstance(store, FileStore)
+    assert store.name == "FILE"
+    assert store._segment_bytes == segment_bytes
+    store.on_problem("a disk that fails")
+    assert told == ["a disk that fails"]
+    assert not directory.exists(), "nothing is touched before it is opened"
 
 
 def test_the_sql_store() -> None:

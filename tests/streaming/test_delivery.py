@@ -304,14 +304,15 @@ def test_what_limits_have_removed_counts_as_acknowledged() -> None:
 
 
 @pytest.mark.row(60, 73)
-def test_some_of_what_is_due_is_gone() -> None:
+@pytest.mark.parametrize("chunks", [[1, 1, 1, 1], [3, 1]])
+def test_some_of_what_is_due_is_gone(chunks: list[int]) -> None:
     options = CoreOptions()
     options.channel_limits = ChannelLimits(messages_max=3)
     bus = Bus(options=options)
     client = bus.connect("a")
     sub = client.subscribe("foo", ack_wait_s=1)
-    for _ in range(4):
-        client.publish("foo", b"x")
+    for count in chunks:
+        client.publish("foo", *[b"x"] * count)
     seen(sub)
     bus.advance(1)
     assert seen(sub) == [(2, 1, 1.0), (3, 1, 1.0), (4, 1, 1.0)]

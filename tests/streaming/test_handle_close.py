@@ -71,6 +71,7 @@ def test_what_was_sent_before_counts() -> None:
     client = bus.connect("a")
     sub = client.subscribe("foo", durable="d", ack_wait_s=1)
     client.publish("foo", b"1", b"2")
+    client.heard.clear()
     with bus.turn():
         published = client.publish("foo", b"3")
         sub.ack(1)
@@ -80,6 +81,7 @@ def test_what_was_sent_before_counts() -> None:
     assert [ack.error for ack in published] == [""]
     assert closed == [b""]
     assert [ack.error for ack in too_late] == ["stan: invalid publish request"]
+    assert [payload == b"" for _, payload in client.heard] == [False, True, False], "in the order of asking"
     client.connect()
     again = client.subscribe("foo", durable="d", ack_wait_s=1)
     assert again.sequences == [2, 3], "the ack of 1 came in time, that of 2 did not"

@@ -276,9 +276,17 @@ def test_of_several_connects_at_the_same_moment_one_wins() -> None:
 def test_a_question_about_one_client_does_not_delay_another() -> None:
     bus = Bus()
     bus.connect("a", hangs=True)
-    bus.dial("a").connect()
+    bus.connect("c", hangs=True)
+    first, second = bus.dial("a"), bus.dial("c")
+    first.connect()
     assert bus.connect("b").is_connected
     assert bus.now_s == 0.0
+    bus.advance(0.3)
+    second.connect()
+    bus.advance(0.2)
+    assert (first.is_connected, second.is_connected) == (True, False)
+    bus.advance(0.3)
+    assert second.is_connected, "each question has its own half a second"
 
 
 def test_retries_succeed_when_the_owner_has_gone() -> None:

@@ -44,8 +44,11 @@ def message(**fields: object) -> bytes:
 def test_sequences_begin_at_1_and_leave_nothing_out(bus: Bus, client: Client) -> None:
     assert client.publish("foo", b"a", b"b") == [PubAck("a.1"), PubAck("a.2")]
     assert client.publish("bar", b"c") == [PubAck("a.3")]
-    assert client.publish("foo", b"d") == [PubAck("a.4")]
-    assert [(one.sequence, one.data) for one in bus.stored("foo")] == [(1, b"a"), (2, b"b"), (3, b"d")]
+    assert client.publish("foo", b"refused", guid="") == [PubAck("", INVALID)]
+    assert client.publish("foo", b"d") == [PubAck("a.5")]
+    bus.restart()
+    assert client.publish("foo", b"e") == [PubAck("a.6")]
+    assert [(one.sequence, one.data) for one in bus.stored("foo")] == [(1, b"a"), (2, b"b"), (3, b"d"), (4, b"e")]
     assert [(one.sequence, one.data) for one in bus.stored("bar")] == [(1, b"c")]
 
 
@@ -366,7 +369,7 @@ def test_several_chunks_share_the_room_of_a_batch() -> None:
     assert sizes(store) == [4, 4, 1]
 
 
-@pytest.mark.row(32)
+@pytest.mark.row(26, 32)
 def test_while_the_store_is_busy_the_next_batch_grows() -> None:
     bus, store = bus_on_faulty_store(batch_messages_max=4)
     client = bus.connect("a")
@@ -377,6 +380,7 @@ def test_while_the_store_is_busy_the_next_batch_grows() -> None:
         store.stop_holding()
     assert sizes(store) == [4, 7]
     assert len(acks) == 11
+    assert [one.sequence for one in bus.stored("foo")] == list(range(1, 12))
 
 
 @pytest.mark.row(30)

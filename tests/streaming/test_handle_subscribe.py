@@ -416,16 +416,17 @@ def test_groups_that_only_look_alike_are_different() -> None:
 
 
 @pytest.mark.row(40, 41)
+@pytest.mark.parametrize("later", [FIRST, NEW_ONLY])
 @pytest.mark.parametrize("durable", ["", "d"])
-def test_the_first_member_says_where_a_group_begins(durable: str) -> None:
+def test_the_first_member_says_where_a_group_begins(durable: str, later: int) -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
-    a.publish("foo", b"1", b"2", b"3")
-    first = a.subscribe("foo", queue="g", durable=durable, start=SEQUENCE, start_sequence=3)
-    second = b.subscribe("foo", queue="g", durable=durable, start=FIRST)
-    assert (first.sequences, second.sequences) == ([3], [])
-    a.publish("foo", b"4")
-    assert (first.sequences, second.sequences) == ([3], [4])
+    a.publish("foo", b"1", b"2", b"3", b"4")
+    first = a.subscribe("foo", queue="g", durable=durable, start=SEQUENCE, start_sequence=3, max_in_flight=1)
+    second = b.subscribe("foo", queue="g", durable=durable, start=later)
+    assert (first.sequences, second.sequences) == ([3], [4]), "neither back to the first nor on to what is new"
+    a.publish("foo", b"5")
+    assert (first.sequences, second.sequences) == ([3], [4, 5])
 
 
 @pytest.mark.row(40, 94)
@@ -445,14 +446,15 @@ def test_a_durable_group_is_resumed_by_anybody() -> None:
 
 
 @pytest.mark.row(55, 84)
-def test_a_resumed_durable_takes_the_new_limits() -> None:
+@pytest.mark.parametrize("queue", ["", "g"])
+def test_a_resumed_durable_takes_the_new_limits(queue: str) -> None:
     bus = Bus()
     client = bus.connect("a")
     client.publish("foo", *[b"x"] * 6)
-    sub = client.subscribe("foo", durable="d", max_in_flight=5, ack_wait_s=30)
+    sub = client.subscribe("foo", queue=queue, durable="d", max_in_flight=5, ack_wait_s=30)
     sub.close()
     bus.advance(1)
-    again = client.subscribe("foo", durable="d", max_in_flight=2, ack_wait_s=1)
+    again = client.subscribe("foo", queue=queue, durable="d", max_in_flight=2, ack_wait_s=1)
     assert again.sequences == [1, 2, 3, 4, 5], "all that is pending, though it is more than the window"
     again.ack(1, 2, 3)
     assert again.sequences == [1, 2, 3, 4, 5], "two are pending: stalled"
@@ -469,6 +471,9 @@ def test_a_resumed_durable_takes_the_new_limits() -> None:
     assert [(message.sequence, message.at_s, message.count) for message in again.messages if message.sequence == 5] == [
         (5, 31.0, 2)
     ], "what was pending is due at its old time plus the new AckWait"
+    bus.restart()
+    (member,) = bus.core.state.channels[b"foo"].cohorts[0].members
+    assert (member.max_in_flight, member.ack_wait_ns) == (2, SECOND_NS)
 
 
 # How many there may be.
@@ -497,13 +502,14 @@ def test_offline_durables_and_shadows_count() -> None:
 
 
 @pytest.mark.row(45)
-def test_a_plain_subscription_that_is_closed_makes_room() -> None:
-    bus = Bus(options=options(subscriptions_max=1))
+@pytest.mark.parametrize("queue", ["", "g"])
+def test_a_plain_subscription_that_is_closed_makes_room(queue: str) -> None:
+    bus = Bus(options=options(subscriptions_max=2))
     client = bus.connect("a")
     for _ in range(3):
-        sub = client.subscribe("foo")
-        assert (sub.error, client.subscribe("foo").error) == ("", FULL)
-        sub.close()
+        subs = [client.subscribe("foo", queue=queue) for _ in range(3)]
+        assert [sub.error for sub in subs] == ["", "", FULL]
+        assert [sub.close() for sub in subs[:2]] == ["", ""]
 
 
 @pytest.mark.row(46)

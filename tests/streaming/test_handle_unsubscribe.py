@@ -77,15 +77,32 @@ def test_of_two_with_one_inbox_the_later_one_is_meant(where: str) -> None:
 
 @pytest.mark.row(48)
 @BOTH
-def test_an_ack_inbox_comes_before_a_delivery_inbox(where: str) -> None:
-    """Whoever takes somebody's ack inbox as its own delivery inbox does not hide it."""
+@pytest.mark.parametrize("is_older", [False, True])
+def test_an_ack_inbox_comes_before_a_delivery_inbox(where: str, is_older: bool) -> None:
+    """Whoever takes somebody's ack inbox as its own delivery inbox does not hide it, wherever in the channel it is."""
     bus = Bus()
     client = bus.connect("a")
+    if is_older:
+        client.subscribe("foo", durable="d").close()
     one = client.subscribe("foo")
-    other = client.subscribe("foo", inbox=one.ack_inbox.decode(), start=NEW_ONLY)
+    other = client.subscribe("foo", durable="d", inbox=one.ack_inbox.decode(), start=NEW_ONLY)
     assert end(client, where, inbox=one.ack_inbox) == ""
+    client.publish("foo", b"1")
+    assert (one.sequences, other.sequences) == ([], [1])
     assert end(client, where, inbox=one.ack_inbox) == ""
     assert end(client, where, inbox=other.ack_inbox) == "stan: invalid subscription"
+
+
+@pytest.mark.row(48)
+@BOTH
+@pytest.mark.parametrize("by", ["ack_inbox", "inbox"])
+def test_any_member_of_a_group_is_found(where: str, by: str) -> None:
+    bus = Bus()
+    client = bus.connect("a")
+    subs = [client.subscribe("foo", queue="g") for _ in range(3)]
+    assert end(client, where, inbox=getattr(subs[1], by)) == ""
+    client.publish("foo", b"1", b"2")
+    assert [sub.sequences for sub in subs] == [[1], [], [2]]
 
 
 @BOTH
@@ -295,10 +312,17 @@ def test_an_offline_durable_is_removed_by_resuming_it() -> None:
 def test_a_durable_that_is_unsubscribed_leaves_others_alone() -> None:
     bus = Bus()
     a, b = bus.connect("a"), bus.connect("b")
-    subs = [a.subscribe("foo", durable="d"), a.subscribe("foo", durable="e"), b.subscribe("foo", durable="d")]
+    durables = [(a, "d"), (a, "e"), (b, "d")]
+    subs = [client.subscribe("foo", durable=durable, auto_ack=True) for client, durable in durables]
     subs[0].unsubscribe()
     a.publish("foo", b"1")
     assert [sub.sequences for sub in subs] == [[], [1], [1]]
+    bus.restart()
+    a.publish("foo", b"2")
+    assert [sub.sequences for sub in subs] == [[], [1, 2], [1, 2]], "the store remembers them"
+    assert [sub.close() for sub in subs[1:]] == ["", ""]
+    a.publish("foo", b"3")
+    assert [client.subscribe("foo", durable=durable).sequences for client, durable in durables] == [[1, 2, 3], [3], [3]]
 
 
 @pytest.mark.row(95)

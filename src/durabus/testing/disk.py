@@ -29,7 +29,7 @@ from typing import Final, Literal, TypeVar
 from durabus.stores.file.files import Files, check_name
 from durabus.testing.file_content import SECTOR_BYTES, FileContent
 
-__all__ = ["ProcessEndedError", "SimulatedDisk", "SimulatedFiles"]
+__all__ = ["Kind", "ProcessEndedError", "SimulatedDisk", "SimulatedFiles"]
 
 Kind = Literal[
     "names",

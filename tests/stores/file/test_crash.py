@@ -26,10 +26,11 @@ from durabus.streaming.store_port import (
     Run,
 )
 from durabus.testing.conformance.model import Model
-from durabus.testing.disk import SimulatedDisk, SimulatedFiles
+from durabus.testing.disk import Kind, SimulatedDisk, SimulatedFiles
 
 SEGMENT_BYTES = 6 * 1024
 LIVES = 3
+KINDS: tuple[Kind, ...] = ("write", "write", "sync", "create", "rename", "sync_directory")
 
 
 class History:
@@ -139,11 +140,12 @@ class Process:
 
     def run_tasks(self) -> None:
         for task in self.journal.take_tasks():
+            problem = ""
             try:
                 task.run()
-            except OSError:
-                continue
-            task.finish()
+            except OSError as error:
+                problem = str(error)
+            task.finish(problem)
 
     def step(self) -> bool:
         """Submit a few batches, and write them together; whether they became durable."""
@@ -275,7 +277,7 @@ def test_calls_that_fail(seed: int) -> None:
     life = Process(history, SimulatedFiles(disk))
     life.open()
     for _ in range(6):
-        kind = chance.choice(("write", "write", "sync", "create", "rename", "sync_directory"))
+        kind: Kind = chance.choice(KINDS)
         error = OSError(errno.ENOSPC if kind != "sync" else errno.EIO, "broken")
         disk.fail(
             chance.randrange(1, 25),

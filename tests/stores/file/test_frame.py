@@ -205,8 +205,8 @@ def test_the_places_that_were_written_are_those_that_are_read() -> None:
 
 # Round trips
 
-NUMBERS = st.integers(0, (1 << 64) - 1)
-SEQUENCES = st.integers(1, 1 << 62)
+NUMBERS = st.integers(0, (1 << 63) - 1)
+SEQUENCES = st.integers(1, (1 << 63) - 1)
 STATE = st.tuples(st.integers(0, 3), st.binary(max_size=20), st.none() | st.binary(max_size=40))
 CURSORS = st.builds(Cursor, NUMBERS, NUMBERS, st.lists(st.tuples(NUMBERS, NUMBERS), max_size=5))
 FIGURES = st.builds(Figures, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
@@ -289,6 +289,8 @@ def test_a_frame_with_another_salt_is_none(bit: int) -> None:
         (struct.pack("<QQQIIIIQQ", 8, 2, 7, 0, 0, 0, 0, (1 << 64) - 1, 0), "endless bodies"),
         (struct.pack("<QQQIIIIQQ", 8, 2, 7, 0, 0, 0, 0, 1, 0), "a body behind the end"),
         (struct.pack("<QQQIIIIQQ", 8, 2, 7, 0, 0, 0, 1, 0, 0), "what must be zero"),
+        (struct.pack("<QQQIIIIQQ", 1 << 63, 2, 7, 0, 0, 0, 0, 0, 0), "more frames than can be counted"),
+        (struct.pack("<QQQIIIIQQ", 8, 1 << 63, 7, 0, 0, 0, 0, 0, 0), "an epoch after which there is none"),
     ],
     ids=words,
 )
@@ -329,6 +331,10 @@ def test_a_run_that_fits_is_taken() -> None:
         (run_record(1, 1, 1, [5]), "a body behind the end of its frame"),
         (run_record(2, 1, 0, [5, 0xFFFFFFFF]), "a body of 4 GiB"),
         (run_record(1, 1, (1 << 64) - 1, [5]), "a body at the end of all things"),
+        (RUN.pack(1, 5, 0, 1, 1, 0, 0) + bytes(8) + STAMP, "a message 0"),
+        (RUN.pack(1, 5, 1 << 63, 1, 1, 0, 0) + bytes(8) + STAMP, "more messages than can be counted"),
+        (RUN.pack(1, 5, 1, 1, 1, 1 << 63, 0) + bytes(8) + STAMP, "more bytes than can be counted"),
+        (struct.pack("<IQQQQQ", 5, 5, 1, 1 << 63, 105, 2000), "figures beyond all counting"),
         (struct.pack("<IQQ", 2, 5, 9)[:19], "a part of a floor"),
         (struct.pack("<IQQI", 3, 6, 11, 1), "a cursor without its range"),
         (struct.pack("<IQQI", 3, 6, 11, 0xFFFFFFFF) + bytes(16), "a cursor of four billion ranges"),

@@ -30,12 +30,12 @@ class ChannelLog:
         self.firsts = array("Q")
         self.segments = array("Q")
 
-    def append(self, first: int, count: int, bodies_bytes: int, timestamp_ns: int) -> None:
-        """Messages were added at the end."""
+    def append(self, first: int, count: int, bytes_ever: int, timestamp_ns: int) -> None:
+        """Messages were added at the end; `bytes_ever` are those of all bodies up to there, lost ones too."""
         if self.last == 0:
             self.first = first
         self.last = first + count - 1
-        self.bytes_ever += bodies_bytes
+        self.bytes_ever = bytes_ever
         self.last_timestamp_ns = timestamp_ns
 
     def raise_floor(self, floor: int) -> None:
@@ -63,7 +63,8 @@ class Contents:
     def apply(self, frame: Frame) -> list[ChannelLog]:
         """Let the changes of `frame` take effect; the channels that went with them."""
         for place in frame.places:
-            self.channel(place.channel_id).append(place.first, place.count, place.bodies_bytes, place.last_timestamp_ns)
+            bytes_ever = place.bytes_before + place.bodies_bytes
+            self.channel(place.channel_id).append(place.first, place.count, bytes_ever, place.last_timestamp_ns)
         for channel_id, floor in frame.floors:
             log = self.channels.get(channel_id)
             if log is not None:
@@ -77,11 +78,11 @@ class Contents:
                 continue
             self.state.pop((kind, key), None)
             if kind == KIND_CHANNEL:
-                log = self.channels.pop(int(key), None)
+                log = self.channels.pop(_number(key), None)
                 if log is not None:
                     gone.append(log)
             elif kind == KIND_SUBSCRIPTION:
-                self.cursors.pop(int(key), None)
+                self.cursors.pop(_number(key), None)
         return gone
 
     def begin(self, snapshot: Frame) -> None:
@@ -103,3 +104,8 @@ class Contents:
             for log in self.channels.values()
             if log.last
         ]
+
+
+def _number(key: bytes) -> int:
+    """The channel or subscription whose state this is; 0, which is none, for a key that nobody wrote."""
+    return int(key) if key.isdigit() and len(key) <= 20 else 0

@@ -27,6 +27,8 @@ ZEROED_HEAD: Final = bytes(FRAME_BYTES)
 MAGIC: Final = b"FRM1"
 _TABLE_BYTES_MAX: Final = 1 << 30
 _DELETED: Final = 0xFFFFFFFF
+_NUMBER_MAX: Final = 1 << 63
+"""Nothing that is counted comes near it, so that sums of two fit into their fields."""
 _RUN, _FLOOR, _CURSOR, _STATE, _FIGURES = range(1, 6)
 
 _HEAD: Final = struct.Struct("<4sIQQQIIIIQQ")
@@ -152,17 +154,7 @@ def encode_frame(frame: Frame, parts: list[Part], salt: int) -> bytes:
         at += place.bodies_bytes
         all_bodies.extend(bodies)
         frame.places.append(place)
-    table.extend([_FLOOR_RECORD.pack(_FLOOR, channel_id, floor) for channel_id, floor in frame.floors])
-    for cursor in frame.cursors:
-        table.append(_CURSOR_HEAD.pack(_CURSOR, cursor.subscription_id, cursor.last_sent, len(cursor.pending)))
-        table.extend([_RANGE.pack(first, last) for first, last in cursor.pending])
-    for kind, key, value in frame.state:
-        size = _DELETED if value is None else len(value)
-        table.append(_STATE_HEAD.pack(_STATE, kind, len(key), size) + key + (value or b""))
-    for one in frame.figures:
-        table.append(
-            _FIGURES_RECORD.pack(_FIGURES, one.channel_id, one.first, one.last, one.bytes_ever, one.last_timestamp_ns)
-        )
+    table.extend(_records(frame))
     records = b"".join(table)
     head.table_bytes = len(records)
     head.bodies_bytes = at
@@ -186,6 +178,22 @@ def encode_frame(frame: Frame, parts: list[Part], salt: int) -> bytes:
     return b"".join((MAGIC, head.crc.to_bytes(4, "little"), packed[8:], records, *all_bodies, bytes(padding)))
 
 
+def _records(frame: Frame) -> list[bytes]:
+    """All records of a table but the runs."""
+    table = [_FLOOR_RECORD.pack(_FLOOR, channel_id, floor) for channel_id, floor in frame.floors]
+    for cursor in frame.cursors:
+        table.append(_CURSOR_HEAD.pack(_CURSOR, cursor.subscription_id, cursor.last_sent, len(cursor.pending)))
+        table.extend([_RANGE.pack(first, last) for first, last in cursor.pending])
+    for kind, key, value in frame.state:
+        size = _DELETED if value is None else len(value)
+        table.append(_STATE_HEAD.pack(_STATE, kind, len(key), size) + key + (value or b""))
+    for one in frame.figures:
+        table.append(
+            _FIGURES_RECORD.pack(_FIGURES, one.channel_id, one.first, one.last, one.bytes_ever, one.last_timestamp_ns)
+        )
+    return table
+
+
 def decode_head(data: memoryview, offset: int, end: int) -> FrameHead | None:
     """The head of a frame at `offset` of a segment that has `end` bytes; None when there cannot be one."""
     if offset + FRAME_BYTES > end:
@@ -193,7 +201,7 @@ def decode_head(data: memoryview, offset: int, end: int) -> FrameHead | None:
     magic, crc, number, epoch, durable, previous, flags, table_bytes, zero, bodies_bytes, _ = _HEAD.unpack_from(
         data, offset
     )
-    if magic != MAGIC or zero or table_bytes > _TABLE_BYTES_MAX:
+    if magic != MAGIC or zero or table_bytes > _TABLE_BYTES_MAX or (number | epoch | durable) >= _NUMBER_MAX:
         return None
     if offset + FRAME_BYTES + table_bytes + bodies_bytes > end:
         return None
@@ -239,7 +247,8 @@ def _decode_table(frame: Frame, data: memoryview, at: int, end: int) -> None:
             at += _RUN_HEAD.size
             place = Place(channel_id, first, count, stamp_count, bytes_before)
             stamps_at = at + 8 * count
-            if stamps_at + _STAMP.size * stamp_count > end or count == 0 or stamp_count == 0:
+            is_possible = count > 0 and stamp_count > 0 and first > 0 and (first | bytes_before) < _NUMBER_MAX
+            if not is_possible or stamps_at + _STAMP.size * stamp_count > end:
                 raise ValueError("a run that its table cannot hold")
             place.lengths_offset = at
             place.bodies_offset = bodies_at + body_at
@@ -275,7 +284,10 @@ def _decode_table(frame: Frame, data: memoryview, at: int, end: int) -> None:
             frame.state.append((state_kind, key, None if deleted else bytes(data[at + key_bytes : value_end])))
             at = value_end
         elif kind == _FIGURES:
-            frame.figures.append(Figures(*_FIGURES_RECORD.unpack_from(data, at)[1:]))
+            figures = _FIGURES_RECORD.unpack_from(data, at)[1:]
+            if max(figures) >= _NUMBER_MAX:
+                raise ValueError("figures that cannot be")
+            frame.figures.append(Figures(*figures))
             at += _FIGURES_RECORD.size
         else:
             raise ValueError(f"a record of type {kind}")

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
+from durabus.stores.file.compaction import compact, live_share
 from durabus.stores.file.contents import ChannelLog, Contents
 from durabus.stores.file.files import Files
 from durabus.stores.file.frame import SNAPSHOT, Frame, FrameHead, Part, Place, encode_frame
@@ -35,6 +36,10 @@ SEGMENT_BYTES: Final = 32 * 1024 * 1024
 RECENT_BYTES: Final = 32 * 1024 * 1024
 _SPARES_MAX: Final = 1
 _ROWS_MAX: Final = 4096
+_COMPACT_BELOW: Final = 0.3
+"""A sealed segment of which less than this share is wanted is written again."""
+_LOOKS_MAX: Final = 32
+"""Segments that are looked at each time a new one begins."""
 
 
 class JournalJob(Job):
@@ -49,9 +54,9 @@ class JournalJob(Job):
 
 
 class Task:
-    """Slow work: `run` on any thread, then `finish` where the journal lives."""
+    """Slow work: `run` on any thread, then `finish` where the journal lives, with what went wrong (empty: nothing)."""
 
-    def __init__(self, run: Callable[[], None], finish: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[], None], finish: Callable[[str], None]) -> None:
         """Keep both."""
         self.run = run
         self.finish = finish
@@ -71,7 +76,11 @@ class Journal:
         self._segments: dict[int, Segment] = {}
         self._active: Segment | None = None
         self._spares: list[str] = []
+        self._spares_due = 0  # segments that are becoming spares
         self._tasks: list[Task] = []
+        self._leaving: dict[int, ChannelLog] = {}  # deleted by batches that are not durable yet
+        self._is_compacting = False
+        self._compacted_last = 0
         self._frame_number = 0
         self._frame_crc = 0
         self._durable_number = 0
@@ -114,7 +123,10 @@ class Journal:
                 self._files.close(segment.handle)
         self._segments = {}
         self._active = None
+        self._spares_due = 0
         self._tasks = []
+        self._leaving = {}
+        self._is_compacting = False
         self.recent.clear()
 
     def _add_extents(self, segment: Segment, loaded: Loaded) -> None:
@@ -150,11 +162,12 @@ class Journal:
         """The bytes of the kept messages of a channel."""
         if log.first > log.last or not log.segments:
             return 0
-        found = self._find(log, log.first)
+        first = log.first + self.missing(log.channel_id, log.first)
+        found = self._find(log, first)
         if found is None:
             return 0
         segment, place = found
-        return log.bytes_ever - bytes_before(self._files, segment, place, log.first - place.first)
+        return log.bytes_ever - bytes_before(self._files, segment, place, first - place.first)
 
     # Writing.
 
@@ -173,7 +186,8 @@ class Journal:
         frame.state = batch.state
         size = sum(sum(map(len, part.bodies)) + 8 * len(part.bodies) for part in parts)
         active = self._active
-        if active is None or (active.end + size > self._segment_bytes and active.end > HEADER_BYTES):
+        # A segment holds at least as much besides its snapshot, or else large state would be written for every batch.
+        if active is None or active.end + size > max(self._segment_bytes, 2 * active.snapshot_end):
             job.start = self._start_segment()
             frame = self._renumbered(frame)
             active = self._active
@@ -185,6 +199,7 @@ class Journal:
         self._frame_number = frame.head.number
         self._frame_crc = frame.head.crc
         job.gone = self.contents.apply(frame)
+        self._leaving.update((log.channel_id, log) for log in job.gone)
         return job
 
     def _gap(self, batch: Batch) -> str:
@@ -245,7 +260,7 @@ class Journal:
         self.contents.into(snapshot)
         data += encode_frame(snapshot, [], header.salt)
         segment = Segment(header, -1)
-        segment.end = snapshot.head.end
+        segment.end = segment.snapshot_end = snapshot.head.end
         self._frame_number = snapshot.head.number
         self._frame_crc = snapshot.head.crc
         if former is not None:
@@ -267,6 +282,7 @@ class Journal:
                     former.is_sealed = True
                     self._seal(former)
                     self._let_go_of(former)
+            self._compact()
         for place, part in zip(frame.places, job.parts, strict=True):
             segment.index.add(place)
             log = self.contents.channels.get(place.channel_id)
@@ -285,6 +301,7 @@ class Journal:
                 log.durable_first = max(log.durable_first, min(floor, log.durable_last + 1))
                 self._let_go(log)
         for log in job.gone:
+            del self._leaving[log.channel_id]
             self.recent.drop(log.channel_id)
             for number in log.segments:
                 self._one_less(number)
@@ -329,10 +346,30 @@ class Journal:
                 break
         return found
 
+    def missing(self, channel_id: int, first: int) -> int:
+        """How many messages from `first` on are wanted and nowhere to be found: 0 when it can be read, or is not wanted."""
+        log = self.contents.channels.get(channel_id)
+        if log is None or first < log.first or first > log.durable_last or self._find(log, first) is not None:
+            return 0
+        at = bisect_right(log.firsts, first)
+        following = log.firsts[at] if at < len(log.firsts) else log.durable_last + 1
+        segment = self._segments.get(log.segments[at - 1]) if at else None
+        if segment is not None:
+            try:
+                entries = segment.index.entries(channel_id)
+            except ValueError:
+                entries = None
+            index = entries.find(first) + 1 if entries is not None else 0
+            if entries is not None and index < len(entries):
+                following = min(following, entries.at(index).first)
+        return following - first
+
     def release(self, segment: Segment) -> None:
         """Something of `segment` was read."""
         segment.readers -= 1
-        if segment.is_dropped and segment.readers == 0:
+        if segment.readers == 0 and segment.is_replaced:
+            self._files.close(segment.handle)
+        elif segment.readers == 0 and segment.is_dropped:
             self._drop(segment)
 
     def seek(self, channel_id: int, timestamp_ns: int) -> tuple[int, tuple[Segment, Place] | None]:
@@ -415,10 +452,12 @@ class Journal:
         """Remove a segment in which nothing is wanted, or keep its file for the next one."""
         del self._segments[segment.number]
         files, number = self._files, segment.number
-        spare = spare_name(number) if len(self._spares) < _SPARES_MAX else ""
+        spare = spare_name(number) if len(self._spares) + self._spares_due < _SPARES_MAX else ""
+        self._spares_due += 1 if spare else 0
 
         def run() -> None:
-            is_whole = files.size(segment.handle) == self._segment_bytes
+            # The last frame of most goes a little beyond the end.
+            is_whole = self._segment_bytes <= files.size(segment.handle) <= 2 * self._segment_bytes
             files.close(segment.handle)
             names = files.names()
             if index_name(number) in names:
@@ -429,8 +468,9 @@ class Journal:
             else:
                 files.remove(segment_name(number))
 
-        def finish() -> None:
-            if spare and len(self._spares) < _SPARES_MAX and spare in files.names():
+        def finish(problem: str) -> None:
+            self._spares_due -= 1 if spare else 0
+            if spare and not problem and spare in files.names():
                 self._spares.append(spare)
 
         self._tasks.append(Task(run, finish))
@@ -458,11 +498,54 @@ class Journal:
             if index is not None:
                 found.append(index)
 
-        def finish() -> None:
-            if found:
+        def finish(problem: str) -> None:
+            if found and not problem:
                 segment.index = found[0]  # from now on it is in the file, and in memory no more
 
         self._tasks.append(Task(run, finish))
+
+    def _compact(self) -> None:
+        """Have a few sealed segments looked at, and the first one that is mostly dead written again."""
+        if self._is_compacting:
+            return
+        sealed = [one for one in self._segments.values() if one.is_sealed and one.is_indexed and not one.is_dropped]
+        ahead = [one for one in sealed if one.number > self._compacted_last][:_LOOKS_MAX]
+        if not ahead:
+            self._compacted_last = 0  # around again, with the next segment
+            return
+        self._is_compacting = True
+        # What is decided and not durable may still turn out not to have happened.
+        known = [*self.contents.channels.values(), *self._leaving.values()]
+        floors = {log.channel_id: log.durable_first for log in known}
+        made: list[tuple[Segment, Segment]] = []
+        for one in ahead:
+            one.readers += 1
+
+        def run() -> None:
+            for one in ahead:
+                if live_share(one, floors) < _COMPACT_BELOW:
+                    compacted = compact(self._files, one, floors)
+                    if compacted is not None:
+                        made.append((one, compacted))
+                        return
+
+        def finish(problem: str) -> None:
+            self._is_compacting = False
+            self._compacted_last = ahead[-1].number
+            for former, compacted in made:
+                self._replace(former, compacted)
+            for one in ahead:
+                self.release(one)
+
+        self._tasks.append(Task(run, finish))
+
+    def _replace(self, former: Segment, compacted: Segment) -> None:
+        if former.is_dropped:
+            self._files.close(compacted.handle)  # its file goes with the former one
+            return
+        compacted.live_channels = former.live_channels
+        former.is_replaced = True
+        self._segments[compacted.number] = compacted
 
     def take_tasks(self) -> list[Task]:
         """The slow work that is due."""

@@ -48,10 +48,14 @@ class Reader:
         crc32 = zlib.crc32
         for stretch in stretches:
             handle = stretch.segment.handle
+            due = stretch.first
             for first, count, _, lengths_offset, offset, size, _, _, crc, _ in unpack_rows(stretch.rows):
-                if left <= 0 and bodies:
-                    return bodies, lost
+                if first > due or (left <= 0 and bodies):
+                    return bodies, lost  # behind a hole, the next message is not the next one
+                due = first + count
                 if count == 1:
+                    if size > left and bodies:
+                        return bodies, lost
                     body = read(handle, offset, size)
                     if crc32(body) != crc or len(body) != size:
                         body = LOST
@@ -92,7 +96,7 @@ class Reader:
                 return 0
             body = data[at : at + length]
             at += length
-            if zlib.crc32(body) != checksums[index]:
+            if not length or zlib.crc32(body) != checksums[index]:  # zeros fit to each other, where a sector is lost
                 body = LOST
                 lost.append(run.first + index)
             bodies.append(body)

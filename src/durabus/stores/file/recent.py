@@ -25,7 +25,7 @@ class _Tail:
         """Forget the oldest run; whether another one is left."""
         self.runs[self.head] = []
         self.head += 1
-        if self.head > 512 and self.head * 2 > len(self.runs):
+        if self.head * 2 > len(self.runs):  # so a channel never holds more dead runs than live ones
             del self.firsts[: self.head]
             del self.runs[: self.head]
             self.head = 0
@@ -33,7 +33,7 @@ class _Tail:
 
 
 class RecentMessages:
-    """The newest messages of all channels, up to `bytes_max`, and the pages read last. First in, first out."""
+    """The newest messages of all channels, up to `bytes_max`, and as much of the pages read last. First in, first out."""
 
     def __init__(self, bytes_max: int) -> None:
         """Keep nothing yet."""
@@ -41,7 +41,8 @@ class RecentMessages:
         self._bytes = 0
         self._tails: dict[int, _Tail] = {}
         self._order: deque[tuple[int, int, int]] = deque()  # channel, first sequence, bytes
-        self._pages: OrderedDict[int, tuple[int, list[bytes]]] = OrderedDict()
+        self._pages: OrderedDict[int, tuple[int, list[bytes], int]] = OrderedDict()  # first sequence, bodies, bytes
+        self._pages_bytes = 0
 
     def clear(self) -> None:
         """Forget everything."""
@@ -49,6 +50,7 @@ class RecentMessages:
         self._tails.clear()
         self._order.clear()
         self._pages.clear()
+        self._pages_bytes = 0
 
     def add(self, channel_id: int, first: int, bodies: list[bytes], bodies_bytes: int) -> None:
         """Messages were written. The list is kept as it is."""
@@ -69,15 +71,22 @@ class RecentMessages:
 
     def add_page(self, channel_id: int, first: int, bodies: list[bytes]) -> None:
         """Messages were read, more of them than were wanted now."""
-        self._pages[channel_id] = (first, bodies)
-        self._pages.move_to_end(channel_id)
-        if len(self._pages) > _PAGES_MAX:
-            self._pages.popitem(last=False)
+        self._drop_page(channel_id)
+        size = sum(map(len, bodies)) + _MESSAGE_BYTES * len(bodies)
+        self._pages[channel_id] = (first, bodies, size)
+        self._pages_bytes += size
+        while len(self._pages) > _PAGES_MAX or (self._pages_bytes > self._bytes_max and len(self._pages) > 1):
+            self._drop_page(next(iter(self._pages)))
+
+    def _drop_page(self, channel_id: int) -> None:
+        page = self._pages.pop(channel_id, None)
+        if page is not None:
+            self._pages_bytes -= page[2]
 
     def drop(self, channel_id: int) -> None:
         """The channel is gone."""
         self._tails.pop(channel_id, None)
-        self._pages.pop(channel_id, None)
+        self._drop_page(channel_id)
 
     def find(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
         """Messages from `first` on, of one run; None when it is not here."""

@@ -15,10 +15,12 @@ class Segment:
         self.handle = handle
         self.index = SegmentIndex()
         self.end = HEADER_BYTES
+        self.snapshot_end = HEADER_BYTES  # where the frame ends that it began with
         self.allocated_end = 0  # up to here its blocks are there: the writer's affair
         self.is_sealed = False
         self.is_indexed = False  # its index is in a file, or on the way there
         self.is_dropped = False
+        self.is_replaced = False  # by a compacted one: whoever reads from it finishes
         self.live_channels = 0  # how many channels have messages here that are wanted
         self.readers = 0
 

@@ -72,7 +72,7 @@ class FileStore(Store):
         journal = self._begin()
         self._is_opening = True
         try:
-            recovered = await asyncio.to_thread(journal.open, self.on_problem)
+            recovered = await asyncio.to_thread(journal.open, lambda _: None)  # progress is no problem to be told
         except OSError as error:
             raise StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}") from None
         finally:
@@ -226,13 +226,16 @@ class FileStore(Store):
         ahead = max(count_max, _READ_AHEAD_MESSAGES)
         stretches = journal.stretches(channel_id, first, ahead, max(bytes_max, _PAGE_BYTES_MAX))
         if not stretches:
-            self._answer(request, [])
+            missing = min(journal.missing(channel_id, first), count_max)
+            self.has_lost = self.has_lost or missing > 0
+            self._answer(request, [LOST] * missing)
             return
 
         def done(found: tuple[list[bytes], list[int]]) -> None:
             for stretch in stretches:
                 journal.release(stretch.segment)
             bodies, lost = found
+            self.has_lost = self.has_lost or bool(lost)
             for sequence in lost:
                 self.on_problem(f"message {sequence} of channel {channel_id} is damaged")
             journal.recent.add_page(channel_id, first, bodies)
@@ -321,8 +324,7 @@ class FileStore(Store):
         def done(problem: str) -> None:
             if problem:
                 self.on_problem(f"housekeeping in {self._directory} failed: {problem}")
-            else:
-                task.finish()
+            task.finish(problem)
 
         self._on_thread(run, done)
 

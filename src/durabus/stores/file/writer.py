@@ -114,7 +114,12 @@ class Writer:
     def _take_back(self, segment: Segment, offset: int, text: str) -> WriteError:
         """Something of a write may be there: make its first frame none, so that nothing of it ever counts."""
         try:
-            self._files.write(segment.handle, offset, ZEROED_HEAD)
+            size = self._files.size(segment.handle)
+            if size <= offset:
+                return WriteError(
+                    REFUSED, text
+                )  # nothing is there, and on a full disk there is no room for zeros either
+            self._files.write(segment.handle, offset, ZEROED_HEAD[: size - offset])
         except OSError:
             return WriteError(UNKNOWN, text)
         try:
