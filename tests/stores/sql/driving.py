@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from durabus.stores.sql.store import SqlStore
+from durabus.stores.sql.sweeping import Sweeper
 from durabus.streaming.records import (
     ClientRecord,
     SubscriptionRecord,
@@ -98,6 +99,13 @@ class Driver:
         self.publish(batch, first, count)
         batch.floors[1] = max(1, first - 5)
         batch.cursors.append(Cursor(1, first, [(first, first)]))
+
+    async def sweep(self) -> None:
+        """Let everything that is dead leave the tables now."""
+        store = self.store
+        assert store._sweeper is not None
+        await store._sweeper.stop()
+        await Sweeper(store._database, store._contents).sweep()
 
     async def messages(self, first: int = 1, channel_id: int = 1) -> list[bytes]:
         """All messages from `first` on."""

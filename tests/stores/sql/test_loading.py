@@ -3,7 +3,6 @@
 import pytest
 
 from durabus.errors import StoreError
-from durabus.stores.sql.sweeping import Sweeper
 from durabus.streaming.records import decode_channel_name, decode_client, decode_server, decode_subscription
 from durabus.streaming.store_port import (
     KIND_CHANNEL,
@@ -32,7 +31,9 @@ def figures(recovered: Recovered) -> dict[int, tuple[int, int]]:
 
 
 def original_bodies(first: int, last: int) -> list[bytes]:
-    return [encode_message(number, b"foo", b"", b"message %d" % number, number * 1000) for number in range(first, last + 1)]
+    return [
+        encode_message(number, b"foo", b"", b"message %d" % number, number * 1000) for number in range(first, last + 1)
+    ]
 
 
 @pytest.mark.parametrize("single_rows", [False, True])
@@ -76,7 +77,7 @@ async def test_the_original_finds_what_it_needs_again(kind: str, source: str) ->
         batch.cursors = [Cursor(1, 12, [(9, 9), (11, 12)]), Cursor(2, 12, [])]
         batch.floors = {1: 6, 2: 9}
         assert await driver.submit(batch) is None
-        await Sweeper(driver.store._database, driver.store._contents).sweep()
+        await driver.sweep()
     rows = ask(kind, source, "SELECT id, maxseq, maxmsgs FROM Channels ORDER BY id")
     assert rows == [("1", "5", "1000000"), ("2", "8", "1000000"), ("4", "0", "1000000"), ("5", "0", "2147483647")]
     assert ask(kind, source, "SELECT id, MIN(seq), MAX(seq) FROM Messages GROUP BY id") == [("1", "6", "12")]
@@ -84,7 +85,11 @@ async def test_the_original_finds_what_it_needs_again(kind: str, source: str) ->
     rows = ask(kind, source, "SELECT id, subid, lastsent FROM Subscriptions ORDER BY subid")
     # The tombstone has a successor; what stood under the deleted channel is swept.
     assert rows == [("1", "1", "12"), ("1", "2", "12"), ("4", "3", "0"), ("5", "8", "0")]
-    shown = {"postgres": "convert_from(pending, 'UTF8')", "mysql": "CAST(pending AS CHAR)", "sqlite": "CAST(pending AS TEXT)"}
+    shown = {
+        "postgres": "convert_from(pending, 'UTF8')",
+        "mysql": "CAST(pending AS CHAR)",
+        "sqlite": "CAST(pending AS TEXT)",
+    }
     assert ask(kind, source, f"SELECT subid, seq, lastsent, {shown[kind]} FROM SubsPending") == [
         ("1", "0", "12", "[9,11,12]")
     ]

@@ -38,7 +38,9 @@ class RowsDatabase(Database):
 
 def filled(sequences: list[int], size: int = 10) -> tuple[RowsDatabase, StoredChannel]:
     """Messages with the timestamps 100 times their sequence."""
-    rows = {number: (number * 100, encode_message(number, b"foo", b"", b"x" * size, number * 100)) for number in sequences}
+    rows = {
+        number: (number * 100, encode_message(number, b"foo", b"", b"x" * size, number * 100)) for number in sequences
+    }
     channel = StoredChannel(1, b"foo")
     channel.first, channel.last = sequences[0], sequences[-1]
     channel.body_bytes_max = max(len(body) for _, body in rows.values())

@@ -1,5 +1,7 @@
 """Our records and the original's columns, one into the other and back."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,4 +159,4 @@ def test_what_are_no_sequences(column: bytes) -> None:
 def test_ranges_hold_the_same_sequences(sequences: set[int]) -> None:
     found = ranges(sequences)
     assert {number for first, last in found for number in range(first, last + 1)} == sequences
-    assert all(one[1] + 1 < two[0] for one, two in zip(found, found[1:], strict=False))
+    assert all(one[1] + 1 < two[0] for one, two in pairwise(found))

@@ -12,7 +12,6 @@ from durabus.errors import StoreError
 from durabus.stores.sql.plan import Rules
 from durabus.stores.sql.sqlite import SqliteDatabase
 from durabus.stores.sql.store import SqlStore
-from durabus.stores.sql.sweeping import Sweeper
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT, REFUSED, UNKNOWN, Cursor, Recovered
 from tests.databases import PASSWORD
 from tests.stores.cutting_proxy import CuttingProxy, cutting_proxy
@@ -109,10 +108,7 @@ async def test_all_of_a_channel_leaves_the_tables(kind: str, source: str) -> Non
         batch.state.append((KIND_CHANNEL, b"1", None))
         assert await driver.submit(batch) is None
         assert await driver.messages() == []
-        sweeper = driver.store._sweeper
-        assert sweeper is not None
-        await sweeper.stop()
-        await Sweeper(driver.store._database, driver.store._contents).sweep()
+        await driver.sweep()
         assert ask(kind, source, "SELECT COUNT(*) FROM Messages") == [("0",)]
         assert ask(kind, source, "SELECT COUNT(*) FROM Channels") == [("0",)]
         # The subscription was not deleted: it stands under no channel.
@@ -276,17 +272,19 @@ async def test_a_database_that_goes_and_comes_back(kind: str, tmp_path: Path) ->
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
 async def test_a_question_waits_until_the_database_is_there(kind: str, tmp_path: Path) -> None:
     source = new_source(kind, tmp_path)
-    async with cutting_proxy(server_of(kind).port) as proxy:
-        async with driven(open_store(kind, through(kind, source, proxy.port))) as driver:
-            await driver.begin()
-            batch = driver.batch()
-            driver.publish(batch, 1, 5)
-            assert await driver.submit(batch) is None
-            await driver.recover()
-            proxy.arm(1, loses_answer=False)
-            request = driver.probe.ask_page(1, 1, 10, 1 << 20)
-            assert await driver.probe.page(request) == bodies(1, 5)
-            assert proxy.was_cut
+    async with (
+        cutting_proxy(server_of(kind).port) as proxy,
+        driven(open_store(kind, through(kind, source, proxy.port))) as driver,
+    ):
+        await driver.begin()
+        batch = driver.batch()
+        driver.publish(batch, 1, 5)
+        assert await driver.submit(batch) is None
+        await driver.recover()
+        proxy.arm(1, loses_answer=False)
+        request = driver.probe.ask_page(1, 1, 10, 1 << 20)
+        assert await driver.probe.page(request) == bodies(1, 5)
+        assert proxy.was_cut
 
 
 async def test_a_database_that_is_not_there(kind: str, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_forgetting() -> None:
     assert tail.read(3, 500, 1, MUCH) is None
 
 
-@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3000), st.booleans()), max_size=20), st.integers(1, 200_000))
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3000), st.booleans()), max_size=20), st.integers(1, 200_000)
+)
 def test_what_it_knows_is_right(steps: list[tuple[int, int, bool]], bytes_max: int) -> None:
     tail = Tail(bytes_max)
     lasts = dict.fromkeys((1, 2, 3), 0)

@@ -1,0 +1,117 @@
+"""What is dead leaves the tables: in pieces, when there is enough of it, after an error again, and never what is alive."""
+
+import asyncio
+
+from durabus.errors import StoreError
+from durabus.stores.sql import statements as sql
+from durabus.stores.sql.contents import Contents, StoredChannel
+from durabus.stores.sql.database import Database
+from durabus.stores.sql.plan import Row
+from durabus.stores.sql.sweeping import PIECE, Sweeper
+from tests.stores.sql.driving import driven
+from tests.stores.sql_harness import ask, open_store
+
+
+class NotingDatabase(Database):
+    """Notes what is deleted; fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.deleted: list[Row] = []
+        self.failures = 0
+        self.news = asyncio.Event()
+
+    async def execute(self, statement: str, arguments: Row = ()) -> int:
+        self.news.set()
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("no")
+        assert statement == sql.SWEEP_MESSAGES
+        self.deleted.append(arguments)
+        return 1
+
+    async def wait(self, count: int) -> None:
+        """Until so many pieces were deleted."""
+        async with asyncio.timeout(20):
+            while len(self.deleted) < count:
+                self.news.clear()
+                await self.news.wait()
+
+
+async def turns() -> None:
+    """Let everything happen that does not wait."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def channel(first: int) -> tuple[Contents, StoredChannel]:
+    contents = Contents()
+    found = StoredChannel(1, b"foo")
+    found.swept, found.first, found.last = 1, first, 10_000
+    contents.add_channel(found)
+    return contents, found
+
+
+async def test_pieces_are_bounded() -> None:
+    contents, _ = channel(2 * PIECE + 5)
+    database = NotingDatabase()
+    await Sweeper(database, contents).sweep()
+    assert database.deleted == [(1, 1, PIECE + 1), (1, PIECE + 1, 2 * PIECE + 1), (1, 2 * PIECE + 1, 2 * PIECE + 5)]
+    await Sweeper(database, contents).sweep()
+    assert len(database.deleted) == 3
+
+
+async def test_a_few_wait_for_more_and_many_do_not() -> None:
+    contents, one = channel(1)
+    database = NotingDatabase()
+    sweeper = Sweeper(database, contents, pause_s=3600)
+    sweeper.start()
+    await turns()
+    one.first = 5
+    sweeper.floor_raised(one)
+    await turns()
+    assert database.deleted == []
+    one.first = 1 + PIECE
+    sweeper.floor_raised(one)
+    await database.wait(1)
+    await sweeper.stop()
+    assert database.deleted == [(1, 1, PIECE + 1)]
+
+
+async def test_a_few_do_not_wait_for_ever() -> None:
+    contents, one = channel(1)
+    database = NotingDatabase()
+    sweeper = Sweeper(database, contents, pause_s=0.01)
+    sweeper.start()
+    one.first = 5
+    sweeper.floor_raised(one)
+    await database.wait(1)
+    await sweeper.stop()
+
+
+async def test_after_an_error_it_goes_on() -> None:
+    contents, _ = channel(PIECE + 3)
+    database = NotingDatabase()
+    database.failures = 2
+    sweeper = Sweeper(database, contents, pause_s=0.01)
+    sweeper.start()
+    await database.wait(2)
+    await sweeper.stop()
+    assert database.deleted == [(1, 1, PIECE + 1), (1, PIECE + 1, PIECE + 3)]
+
+
+async def test_what_was_not_swept_is_swept_after_the_next_start(kind: str, source: str) -> None:
+    async with driven(open_store(kind, source)) as driver:
+        await driver.begin()
+        batch = driver.batch()
+        driver.publish(batch, 1, 50)
+        assert await driver.submit(batch) is None
+        assert driver.store._sweeper is not None
+        await driver.store._sweeper.stop()
+        batch = driver.batch()
+        batch.floors[1] = 40
+        assert await driver.submit(batch) is None
+    assert ask(kind, source, "SELECT COUNT(*) FROM Messages") == [("50",)]
+    async with driven(open_store(kind, source)) as driver:
+        assert (await driver.recover()).channels[0].first_sequence == 40
+        await driver.sweep()
+        assert ask(kind, source, "SELECT MIN(seq), MAX(seq) FROM Messages") == [("40", "50")]
