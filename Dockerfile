@@ -2,6 +2,8 @@
 #
 #   docker build -t durabus .                            runs as root, like the original: it can write a root-owned volume
 #   docker build -t durabus:nonroot --target nonroot .   runs as user 10001: for clusters that forbid root
+#
+#   docker run -v bus:/data durabus -m 8222 -store FILE -dir /data      keeps what it acknowledged in the volume "bus"
 
 ARG PYTHON=3.11-slim
 
@@ -26,7 +28,9 @@ ENTRYPOINT ["/nats-streaming-server"]
 CMD ["-m", "8222"]
 
 FROM runtime AS nonroot
-RUN useradd --system --uid 10001 --no-create-home durabus
+# A volume at /data that Docker makes is this directory at first, so it can be written: -store FILE -dir /data
+RUN useradd --system --uid 10001 --no-create-home durabus \
+ && install --directory --owner 10001 --mode 0700 /data
 USER 10001
 
 # The default: what is built without --target.

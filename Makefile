@@ -54,9 +54,11 @@ tools:
 	@command -v cc >/dev/null || $(call debian,gcc libc6-dev python3-dev,compiling the hot modules) || true
 	@command -v npm >/dev/null || $(call debian,nodejs npm,the services of the ticket shop)
 
-# Programs that only tests need: another NATS server to connect to, and certificates.
+# Programs that only tests need: another NATS server to connect to, databases, and certificates.
 test-tools:
 	@command -v nats-server >/dev/null || test -x /usr/sbin/nats-server || $(call debian,nats-server,the tests behind another NATS server)
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || $(call debian,postgresql,the tests of the SQL store)
+	@command -v mariadbd >/dev/null || test -x /usr/sbin/mariadbd || $(call debian,mariadb-server,the tests of the SQL store)
 	@command -v openssl >/dev/null || $(call debian,openssl,the certificates of the tests)
 
 # $(call debian,packages,what for): installs them where that is possible, else says what is missing and fails.

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from durabus.config.store_table import STORE_TABLE, StoreOption
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.once
 
 ROWS = range(1, 163)
 CLUSTERING = "163-170"
-DUE_ROWS = {*range(140, 162), 16, 102, 119, 129}  # what only a FILE or SQL store can show
+DUE_ROWS = {*range(140, 162), 16, 102}  # what only a FILE or SQL store can show
 REASON = re.compile(r"(?:Different|Due|Refused)\b.{10,}")
 LINE = re.compile(r"^\| (\d+(?:-\d+)?) \| (.+?) \| (.*?) \|$", re.MULTILINE)
 TEST_NAME = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -148,3 +149,19 @@ def test_markers_are_found_on_functions_classes_and_files() -> None:
     assert sorted(markers_of(source)) == [
         ("test_a", 1), ("test_a", 2), ("test_a", 3), ("test_b", 1), ("test_b", 4), ("test_b", 5),
     ]  # fmt: skip
+
+
+def fate(entry: StoreOption) -> str:
+    """What becomes of an option of a store, in the word of the document."""
+    return "no effect" if entry.ignored else "refused" if entry.refused else "mapped"
+
+
+def test_the_options_of_the_stores_are_told_with_what_becomes_of_them() -> None:
+    document = (ROOT / "COMPATIBILITY.md").read_text(encoding="utf-8")
+    table = document[document.index("## Options of the stores") :].split("\n## ")[0]
+    told = re.findall(r"^\| `-(\w+)` \| (.+?) \| ([a-z ]+) \| .{10,} \|$", table, re.MULTILINE)
+    expected = [("dir", "`dir`, `datastore` (outside of them)", "mapped")]
+    for entry in STORE_TABLE:
+        keys = ", ".join(f"`{key}`" for key in entry.keys.split()) or "none"
+        expected.append((entry.flag, keys, fate(entry)))
+    assert told == expected

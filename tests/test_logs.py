@@ -149,6 +149,7 @@ def test_a_file_is_appended_to_and_has_no_colours(tmp_path: Path) -> None:
     output.close()
 
 
+@pytest.mark.row(125)
 def test_a_moved_file_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "bus.log"
     output = LogOutput(LogOptions(file=str(path), with_time=False, broker_debug=True))
@@ -241,7 +242,8 @@ def test_the_lines_that_others_wait_for() -> None:
     assert logs.BROKER_READY_LINE == "Server is ready"
     assert logs.RECOVERING_LINE == "Recovering the state..."
     assert logs.READY_LINE == "Streaming Server is ready"
-    assert logs.recovery_line(0) == "No recovered state"
+    assert logs.recovery_line(None) == "No recovered state"
+    assert logs.recovery_line(0) == "Recovered 0 channel(s)"
     assert logs.recovery_line(3) == "Recovered 3 channel(s)"
 
 

@@ -11,3 +11,7 @@ class StartError(DurabusError):
 
 class StoreError(DurabusError):
     """A store failed; the text is what the store said."""
+
+
+class StoreLostError(StoreError):
+    """The store belongs to another server now: this one must end."""

@@ -165,7 +165,7 @@ def test_a_line_that_cannot_be_followed_is_one_line_and_a_hint(
         (["-st", "FILE"], "for FILE stores, root directory must be specified"),
         (["-st", "FILE", "-dir", "x", "-file_crc_poly", "0"], "crc polynomial should be between 1 and 4294967295"),
         (["-st", "FILE", "-dir", "x", "-file_sync=false"], "-file_sync with the FILE store is not available: .*"),
-        (["-st", "SQL"], "store type SQL is not available yet: .*"),
+        (["-st", "SQL"], r'sql: unknown driver "" \(forgotten import\?\)'),
     ],
 )
 def test_values_that_no_server_can_start_with_are_one_line_of_the_log(

@@ -116,6 +116,7 @@ def cases() -> Iterator[tuple[str, dict[str, Setting]]]:
         yield from ((f"{name}: {value}", settings) for name in names.split())
 
 
+@pytest.mark.row(127)
 @pytest.mark.parametrize(("text", "settings"), list(cases()))
 def test_every_name_of_every_key(text: str, settings: dict[str, Setting]) -> None:
     draft = read(text)
@@ -198,6 +199,7 @@ def test_a_number_of_seconds_is_taken_with_a_warning() -> None:
     ]
 
 
+@pytest.mark.row(127)
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -269,6 +271,7 @@ def test_mistakes_of_authorization_tell_no_secret(text: str, error: str) -> None
     assert error_of(f"authorization {text}") == error
 
 
+@pytest.mark.row(120)
 @pytest.mark.parametrize(
     ("text", "name", "why"),
     [

@@ -8,7 +8,16 @@ from durabus.config.changes import FIXED, RELOADABLE, WITH_TLS, ReloadError, all
 from durabus.config.options import Options, Setting, with_settings
 
 S = 10**9
-WAITING = ("streaming.", "limits.", "external.", "log.streaming_", "log.syslog_name", "process.config_file")
+WAITING = (
+    "streaming.",
+    "limits.",
+    "file.",
+    "sql.",
+    "external.",
+    "log.streaming_",
+    "log.syslog_name",
+    "process.config_file",
+)
 
 
 def changed(**settings: Setting) -> Options:

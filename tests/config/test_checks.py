@@ -1,8 +1,10 @@
 """What no server can start with: the original's texts where it has some, and never a secret."""
 
+from itertools import pairwise
+
 import pytest
 
-from durabus.config.checks import check_options, check_store
+from durabus.config.checks import check_options
 from durabus.config.options import ChannelOverride, Options, OptionsError, Setting, with_settings
 from durabus.errors import StartError
 
@@ -16,6 +18,7 @@ def error_of(settings: dict[str, Setting]) -> str:
     return str(caught.value)
 
 
+@pytest.mark.row(110)
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
@@ -53,12 +56,93 @@ def test_what_no_server_can_start_with(name: str, value: Setting, error: str) ->
     assert error_of({name: value}) == error
 
 
-@pytest.mark.parametrize("store", ["FILE", "SQL"])
-def test_stores_that_are_to_come(store: str) -> None:
-    with pytest.raises(
-        OptionsError, match=f"store type {store} is not available yet: it comes with the durable stores"
-    ):
-        check_options(with_settings(Options(), {"streaming.store": store}))
+@pytest.mark.row(119)
+@pytest.mark.parametrize("store", ["BOGUS", "file", "memory", ""])
+def test_stores_that_nobody_knows(store: str) -> None:
+    """The original's text; on the command line and in files the name may be in any case (`config/flag_table.py`)."""
+    assert error_of({"streaming.store": store}) == f"unsupported store type: {store}"
+
+
+FILE: dict[str, Setting] = {"streaming.store": "FILE", "file.directory": "data"}
+
+
+@pytest.mark.row(119)
+def test_the_file_store_needs_a_directory() -> None:
+    check_options(with_settings(Options(), FILE))
+    assert error_of({"streaming.store": "FILE"}) == "for FILE stores, root directory must be specified"
+    assert "NUL" in error_of({**FILE, "file.directory": "a\0b"})
+
+
+# The original's texts, in the order in which it looks at them.
+FILE_VALUES: list[tuple[str, int, str]] = [
+    ("write_buffer_bytes", -1, "buffer size value must be a positive number"),
+    ("compact_interval_s", 0, "compact interval value must at least be 1 seconds"),
+    ("compact_fragmentation_percent", 0, "compact fragmentation value must at least be 1"),
+    ("compact_bytes_min", -1, "compact minimum file size value must be a positive number"),
+    ("crc_polynomial", 0, "crc polynomial should be between 1 and 4294967295"),
+    ("crc_polynomial", 2**32, "crc polynomial should be between 1 and 4294967295"),
+    ("slice_messages_max", -1, "slice max values must be positive numbers"),
+    ("slice_bytes_max", -1, "slice max values must be positive numbers"),
+    ("slice_age_max_ns", -1, "slice max values must be positive numbers"),
+    ("open_files_max", -1, "file descriptor limit must be a positive number"),
+    ("parallel_recoveries", 0, "parallel recovery value must be at least 1"),
+    ("read_buffer_bytes", -1, "read buffer size value must be a positive number"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error"), FILE_VALUES)
+def test_values_that_the_original_refuses(name: str, value: int, error: str) -> None:
+    assert error_of({**FILE, f"file.{name}": value}) == error
+    check_options(with_settings(Options(), {f"file.{name}": value}))  # another store does not look at it
+
+
+def test_the_first_of_several_mistakes_is_told() -> None:
+    """Of two neighbours the former one, so the order is the original's."""
+    for (name, value, error), (other, other_value, _) in pairwise(FILE_VALUES):
+        if name != other:
+            assert error_of({**FILE, f"file.{other}": other_value, f"file.{name}": value}) == error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("write_buffer_bytes", 0),
+        ("read_buffer_bytes", 0),
+        ("slice_bytes_max", 0),
+        ("crc_polynomial", 2**32 - 1),
+        ("auto_sync_interval_ns", -1),
+        ("compact_fragmentation_percent", 101),
+    ],
+)
+def test_values_that_the_original_takes(name: str, value: int) -> None:
+    check_options(with_settings(Options(), {**FILE, f"file.{name}": value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "flag"),
+    [
+        ("sync", False, "-file_sync"),
+        ("slice_archive_script", "keep.sh", "-file_slice_archive_script"),
+        ("truncate_bad_end", True, "-file_truncate_bad_eof"),
+    ],
+)
+def test_what_would_change_the_promise_is_refused(name: str, value: Setting, flag: str) -> None:
+    error = error_of({**FILE, f"file.{name}": value})
+    assert error.startswith(f"{flag} with the FILE store is not available: ")
+    assert "leave it out" in error
+    check_options(with_settings(Options(), {f"file.{name}": value}))
+
+
+@pytest.mark.parametrize("driver", ["postgres", "mysql", "sqlite"])
+def test_kinds_of_databases(driver: str) -> None:
+    check_options(with_settings(Options(), {"streaming.store": "SQL", "sql.driver": driver, "sql.source": "x"}))
+    assert "-sql_source" in error_of({"streaming.store": "SQL", "sql.driver": driver})
+
+
+@pytest.mark.parametrize("driver", ["", "nope", "Postgres"])
+def test_kinds_of_databases_that_nobody_knows(driver: str) -> None:
+    error = error_of({"streaming.store": "SQL", "sql.driver": driver, "sql.source": "x"})
+    assert error == f'sql: unknown driver "{driver}" (forgotten import?)'
 
 
 @pytest.mark.parametrize("cluster_id", ["test-cluster", "a.b", "\u00e9", "a*b"])
@@ -72,19 +156,34 @@ def test_cluster_ids_that_make_none(cluster_id: str) -> None:
         check_options(with_settings(Options(), {"streaming.cluster_id": cluster_id}))
 
 
-def test_a_store_can_be_checked_by_itself() -> None:
-    check_store("MEMORY")
-    with pytest.raises(OptionsError, match=r"^unsupported store type: memory$"):
-        check_store("memory")
-
-
 @pytest.mark.parametrize("prefix", ["", "a b", "_STAN.>", "_STAN."])
 def test_prefixes_that_make_no_subject(prefix: str) -> None:
     assert error_of({"streaming.discover_prefix": prefix}).startswith(f"invalid discover prefix '{prefix}': ")
 
 
+@pytest.mark.row(161)
 def test_standby_servers_need_a_store_that_they_share() -> None:
     assert error_of({"streaming.ft_group": "g"}) == "ft: only FILE or SQL stores supported in FT mode"
+    assert error_of({**FILE, "streaming.ft_group": "g"}).startswith("ft: standby servers on the FILE store are not ")
+
+
+def test_partitions_may_have_a_directory_each() -> None:
+    settings: dict[str, Setting] = {"streaming.partitioning": True, "limits.per_channel": (ChannelOverride(name="a"),)}
+    check_options(with_settings(Options(), {**FILE, **settings}))
+
+
+@pytest.mark.row(161)
+@pytest.mark.parametrize("group", ["a b", "a.*", ">", "a.", "\udcff"])
+def test_groups_that_make_no_subject(group: str) -> None:
+    assert error_of({"streaming.ft_group": group}).startswith(f"invalid fault-tolerance group '{group}': ")
+
+
+@pytest.mark.row(162)
+def test_partitioning_needs_channels() -> None:
+    assert error_of({"streaming.partitioning": True}) == "stan: no configured channel"
+    check_options(
+        with_settings(Options(), {"streaming.partitioning": True, "limits.per_channel": (ChannelOverride(name="foo"),)})
+    )
 
 
 def test_a_message_must_fit_into_what_may_wait() -> None:
@@ -92,6 +191,7 @@ def test_a_message_must_fit_into_what_may_wait() -> None:
     assert error_of(settings) == "max_payload (2000) cannot be higher than max_pending (1000)"
 
 
+@pytest.mark.row(109)
 def test_limits_of_channels_are_checked() -> None:
     two = (ChannelOverride(name="a"), ChannelOverride(name="b"))
     assert error_of({"limits.max_channels": 1, "limits.per_channel": two}) == (
@@ -130,6 +230,7 @@ def test_tls_files_without_tls_do_not_matter() -> None:
     check_options(with_settings(Options(), {"tls.certificate_file": "a"}))
 
 
+@pytest.mark.row(122)
 @pytest.mark.parametrize(
     ("url", "error"),
     [

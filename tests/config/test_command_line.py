@@ -16,6 +16,7 @@ from durabus.config.options import (
     ChannelOverride,
     ConfigError,
     ExternalOptions,
+    FileOptions,
     Limits,
     LogOptions,
     MonitoringOptions,
@@ -23,6 +24,7 @@ from durabus.config.options import (
     OptionsError,
     ProcessOptions,
     Setting,
+    SqlOptions,
     StreamingOptions,
     TlsOptions,
     with_settings,
@@ -101,9 +103,52 @@ def test_every_flag_that_is_there() -> None:
         process=ProcessOptions(pid_file="pf", ports_folder="pd"),
     )
     assert options("-ns nats://h:1").external.url == "nats://h:1"
+
+
+def test_every_flag_of_a_store() -> None:
+    line = (
+        "-dir d -file_compact_enabled=false -file_compact_frag 1 -file_compact_interval 2 -file_compact_min_size 3KB "
+        "-file_buffer_size 4KB -file_crc=false -file_crc_poly 5 -file_sync=false -file_slice_max_msgs 6 "
+        "-file_slice_max_bytes 7MB -file_slice_max_age 8s -file_slice_archive_script s -file_fds_limit 9 "
+        "-file_parallel_recovery 10 -file_truncate_bad_eof -file_read_buffer_size 11KB -file_auto_sync 12s "
+        "-sql_driver postgres -sql_source there -sql_no_caching -sql_max_open_conns 13 -sql_bulk_insert_limit 14"
+    )
+    given = options(line)
+    assert given.file == FileOptions(
+        directory="d",
+        compact=False,
+        compact_fragmentation_percent=1,
+        compact_interval_s=2,
+        compact_bytes_min=3 * 1024,
+        write_buffer_bytes=4 * 1024,
+        check_crc=False,
+        crc_polynomial=5,
+        sync=False,
+        slice_messages_max=6,
+        slice_bytes_max=7 * 1024**2,
+        slice_age_max_ns=8 * S,
+        slice_archive_script="s",
+        open_files_max=9,
+        parallel_recoveries=10,
+        truncate_bad_end=True,
+        read_buffer_bytes=11 * 1024,
+        auto_sync_interval_ns=12 * S,
+    )
+    assert given.sql == SqlOptions(
+        driver="postgres", source="there", no_caching=True, connections_max=13, bulk_insert_messages=14
+    )
+
+
+@pytest.mark.row(129)
+def test_zero_is_a_size_like_another() -> None:
+    assert options("-st file -dir d -file_slice_max_bytes 0").file.slice_bytes_max == 0
+
+
+def test_https_monitoring() -> None:
     assert options("-ms -1 -tlscert c -tlskey k").monitoring == MonitoringOptions(https_port=0)
 
 
+@pytest.mark.row(123)
 @pytest.mark.parametrize(("line", "port"), [("-p 0", 4222), ("-p -1", 0), ("-p 5", 5), ("-port=0x10", 16)])
 def test_client_ports(line: str, port: int) -> None:
     assert options(line).broker.port == port
@@ -169,6 +214,7 @@ def test_asking_for_help(line: str) -> None:
     assert read_command_line(line.split()).action is Action.HELP
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -186,11 +232,16 @@ def test_lines_that_cannot_be_followed(line: str, error: str) -> None:
     assert str(caught.value) == error
 
 
+@pytest.mark.row(119)
 def test_values_are_checked() -> None:
     with pytest.raises(OptionsError, match=r"^unsupported store type: BOGUS$"):
         options("-st bogus")
-    with pytest.raises(OptionsError, match="comes with the durable stores"):
+    with pytest.raises(OptionsError, match=r"^for FILE stores, root directory must be specified$"):
         options("-st file")
+    with pytest.raises(OptionsError, match=r"^for FILE stores, root directory must be specified$"):
+        read_command_line(["-st", "FILE", "-dir", ""])
+    with pytest.raises(OptionsError, match=r'^sql: unknown driver "" '):
+        options("-st sql")
 
 
 def written_value(flag: Flag, value: object) -> str:
@@ -199,6 +250,7 @@ def written_value(flag: Flag, value: object) -> str:
     return format_duration(value) if flag.kind is Kind.DURATION and isinstance(value, int) else str(value)
 
 
+@pytest.mark.row(32, 163)
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.refused], ids=lambda flag: flag.names[0])
 def test_a_flag_without_its_feature_is_refused_unless_it_asks_for_nothing(flag: Flag) -> None:
     other = {Kind.BOOL: not flag.default, Kind.STRING: "x"}.get(flag.kind, 12345)
@@ -239,6 +291,7 @@ def test_any_line_is_followed_or_refused(arguments: list[str]) -> None:
 # TLS by flags.
 
 
+@pytest.mark.row(121)
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -305,12 +358,14 @@ FILED: dict[str, Setting] = {
 }
 
 
+@pytest.mark.row(128)
 @pytest.mark.parametrize("flag", ["-c", "--config", "-sc", "-stan_config"])
 def test_a_file_comes_before_what_is_built_in(tmp_path: Path, flag: str) -> None:
     name = file(tmp_path, FILE)
     assert request(flag, name).options == with_settings(Options(), {**FILED, "process.config_file": name})
 
 
+@pytest.mark.row(128)
 def test_the_command_line_comes_before_a_file_wherever_it_stands(tmp_path: Path) -> None:
     name = file(tmp_path, FILE)
     flags = ["-p", "1", "-D=false", "-m", "2", "-user", "given", "-cid", "given", "-hbi", "3s", "-mm", "4"]
@@ -331,6 +386,7 @@ def test_the_command_line_comes_before_a_file_wherever_it_stands(tmp_path: Path)
     assert request(*flags, "-c", name).options == request("-sc", name, *flags).options == expected
 
 
+@pytest.mark.row(128)
 @pytest.mark.parametrize(
     ("line", "option", "value"),
     [
@@ -347,6 +403,7 @@ def test_a_flag_that_gives_the_default_counts_as_well(tmp_path: Path, line: str,
     assert getattr(getattr(request("-c", name, *line.split()).options, section), field) == value
 
 
+@pytest.mark.row(128)
 def test_two_files(tmp_path: Path) -> None:
     one = file(tmp_path, FILE)
     other = file(tmp_path, "id: other\nport: 5", "other.conf")
@@ -362,10 +419,14 @@ def test_the_environment_is_for_variables(tmp_path: Path, monkeypatch: pytest.Mo
     assert read_command_line(["-c", name]).options.broker.port == 6
 
 
+@pytest.mark.row(163)
 @pytest.mark.parametrize(
     ("text", "line", "error"),
     [
-        ("streaming { store: file, dir: x }", "", OptionsError("store type FILE is not available yet")),
+        ("streaming { store: file }", "", OptionsError("for FILE stores, root directory must be specified")),
+        ("streaming { store: file, dir: x, file { sync: no } }", "", OptionsError("-file_sync with the FILE store ")),
+        ("streaming { store: file, dir: x }", "-file_crc_poly 0", OptionsError("crc polynomial should be between ")),
+        ("streaming { store: file, dir: x, ft_group: g }", "", OptionsError("ft: standby servers on the FILE store ")),
         ("streaming { dir: x }", "-clustered", UsageError(f"flag -clustered is not available: {CLUSTERING_MODE}")),
         ("cluster {}\nstreaming {}", "-mm -5", ConfigError(f"bus.conf:1:1: cluster is not available: {ROUTES}")),
         ("port: 99999", "", OptionsError("invalid client port 99999")),
@@ -412,6 +473,10 @@ def test_which_mistake_is_told(
 def test_the_command_line_can_mend_a_file(tmp_path: Path) -> None:
     name = file(tmp_path, "port: 99999\nstreaming { store: file, store_limits { mm: -5 } }")
     assert request("-c", name, "-p", "1", "-st", "memory", "-mm", "5").options.limits.max_messages == 5
+    name = file(tmp_path, "streaming { store: file, dir: x, file { sync: no, buffer_size: -1 } }")
+    assert request("-c", name, "-file_sync", "-file_buffer_size", "0").options.file == FileOptions(
+        directory="x", write_buffer_bytes=0
+    )
 
 
 def test_warnings_are_handed_on(tmp_path: Path) -> None:
@@ -430,6 +495,13 @@ def test_a_check_reads_the_files_and_all_flags(tmp_path: Path, flag: str) -> Non
         request("-t", flag, name, "-mm", "-5")
     with pytest.raises(ConfigError):
         request("-t", flag, file(tmp_path, "port: x"))
+
+
+def test_a_check_tells_what_has_no_effect(tmp_path: Path) -> None:
+    name = file(tmp_path, "streaming { store: file, dir: x, file { crc: no } }")
+    (warning,) = request("-t", "-c", name).warnings
+    assert warning.startswith("-file_crc has no effect here: ")
+    assert request("-c", name).warnings == (), "the log of a server tells it"
 
 
 def test_a_check_needs_a_file() -> None:

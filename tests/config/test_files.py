@@ -24,6 +24,7 @@ def file(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.row(128)
 @pytest.mark.parametrize("text", [BOTH, FLAT])
 @pytest.mark.parametrize("is_streaming", [False, True])
 def test_one_file_is_for_both_halves(tmp_path: Path, text: str, is_streaming: bool) -> None:
@@ -32,6 +33,7 @@ def test_one_file_is_for_both_halves(tmp_path: Path, text: str, is_streaming: bo
     assert draft == Draft(settings={**SETTINGS, "process.config_file": name})
 
 
+@pytest.mark.row(128)
 @pytest.mark.parametrize("text", [BOTH, FLAT])
 def test_two_files_are_for_one_half_each(tmp_path: Path, text: str) -> None:
     one = file(tmp_path, "a.conf", text)

@@ -20,6 +20,7 @@ def parse(*arguments: str) -> CommandLine:
     return parse_flags(arguments, TABLE)
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize("line", ["-p 5", "-p=5", "--p 5", "--p=5", "-port 5", "-port=5", "--port 5", "--port=5"])
 def test_the_same_flag_in_all_its_forms(line: str) -> None:
     assert parse(*line.split()).value(INT) == 5
@@ -54,6 +55,7 @@ def test_where_flags_end(arguments: list[str], words: tuple[str, ...]) -> None:
     assert parse(*arguments).words == words
 
 
+@pytest.mark.row(116)
 def test_the_last_one_wins_whatever_its_name() -> None:
     assert parse("-p", "1", "-port=2", "--p=3").value(INT) == 3
     assert parse("-cid", "", "-cluster_id", "b").value(STRING) == "b"
@@ -68,6 +70,7 @@ def test_values_are_taken_as_they_are() -> None:
     assert parse("-p", "010").value(INT) == 8
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -74,10 +74,12 @@ Channels:                    3
 ---------------------------------------------""".splitlines()
 
 
+@pytest.mark.row(112)
 def test_the_table_is_the_originals() -> None:
     assert limit_lines(PRINTED) == TABLE
 
 
+@pytest.mark.row(112)
 def test_the_table_of_defaults_is_the_originals() -> None:
     assert limit_lines(Limits()) == [
         "---------- Store Limits ----------",
@@ -115,6 +117,7 @@ def resolved(channel: str | bytes) -> tuple[int, int, int, int, int]:
     )
 
 
+@pytest.mark.row(108)
 @pytest.mark.parametrize(
     ("channel", "limits"),
     [
@@ -148,6 +151,7 @@ def test_without_overrides_all_channels_are_alike() -> None:
     )
 
 
+@pytest.mark.row(108)
 def test_zero_is_unlimited_and_none_is_inherited() -> None:
     rules = ChannelLimitRules(
         Limits(max_messages=7, max_age_ns=8, per_channel=(override("a", max_messages=0), override("b", max_age_ns=-1)))
@@ -217,6 +221,7 @@ def test_names_of_none(name: str) -> None:
     assert str(caught.value) == f'invalid channel name "{name}"'
 
 
+@pytest.mark.row(109, 110)
 @pytest.mark.parametrize(
     ("limits", "error"),
     [
@@ -239,6 +244,7 @@ def test_what_is_wrong_with_limits(limits: Limits, error: str) -> None:
     assert str(caught.value) == error
 
 
+@pytest.mark.row(109)
 @pytest.mark.parametrize("max_channels", [0, 2])
 def test_only_literal_channels_count(max_channels: int) -> None:
     names = ("a", "b", "*", "a.*", "b.>", ">")

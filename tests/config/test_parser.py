@@ -70,6 +70,7 @@ def test_a_brace_right_behind_a_key_belongs_to_it() -> None:
     assert parsed("tls{\n5\n}") == "map[tls{:5]"
 
 
+@pytest.mark.row(127)
 @pytest.mark.parametrize(
     ("text", "line", "error"),
     [
@@ -271,6 +272,7 @@ def test_includes_are_bounded_in_depth_and_number(tmp_path: Path) -> None:
 # Files.
 
 
+@pytest.mark.row(127)
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -285,6 +287,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path, name: str, reason: str) -> 
     assert str(caught.value) == f"error opening config file: {reason.format(tmp_path)}"
 
 
+@pytest.mark.row(127)
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

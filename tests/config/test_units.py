@@ -37,6 +37,7 @@ def test_other_words_are_no_booleans(text: str) -> None:
         parse_bool(text)
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -69,6 +70,7 @@ def test_an_integer_in_any_base_is_read_back(value: int) -> None:
         assert parse_int(text) == value
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("text", "ns"),
     [
@@ -129,6 +131,7 @@ def test_a_printed_duration_is_read_back(ns: int) -> None:
     assert read == ns if exact else abs(read - ns) <= 1
 
 
+@pytest.mark.row(116)
 @pytest.mark.parametrize(
     ("text", "size"),
     [

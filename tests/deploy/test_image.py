@@ -97,6 +97,15 @@ def test_the_other_image_is_not_root() -> None:
     assert int(user) > 0
 
 
+def test_the_other_image_has_a_directory_that_it_may_write() -> None:
+    """What Docker makes a new volume of: without it, the volume would be root's."""
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    user = effective(text, "nonroot")["USER"]
+    assert re.search(
+        rf"install --directory --owner {user} --mode 0700 /data$", everything_run(text, "nonroot"), re.MULTILINE
+    )
+
+
 def test_the_image_has_the_compiled_build_and_nothing_of_its_making() -> None:
     text = DOCKERFILE.read_text(encoding="utf-8")
     by_name = stages(text)

@@ -1,4 +1,4 @@
-"""The manifest is valid Kubernetes, and says what people who come from NATS Streaming Server have."""
+"""The manifests are valid Kubernetes, and say what people who come from NATS Streaming Server have."""
 
 import copy
 from pathlib import Path
@@ -8,11 +8,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from durabus.config.command_line import read_command_line
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.once
 
 MANIFEST = ROOT / "deploy" / "kubernetes" / "nats-depl.yaml"
+WITH_VOLUME = ROOT / "deploy" / "kubernetes" / "nats-with-volume.yaml"
 # The oldest version that clusters still run, and the newest that the validator knows.
 VERSIONS = ("1.29", kubernetes_validate.latest_version())
 ARGUMENTS = ["-p", "4222", "-m", "8222", "-hbi", "5s", "-hbt", "5s", "-hbf", "2", "-SD", "-cid", "ticketing"]
@@ -29,13 +31,18 @@ def check(document: dict[str, Any], version: str = VERSIONS[-1]) -> None:
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
-@pytest.mark.parametrize("kind", ["Deployment", "Service"])
-def test_the_manifest_is_valid(kind: str, version: str) -> None:
-    check(documents()[kind], version)
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [(MANIFEST, "Deployment"), (MANIFEST, "Service"), (WITH_VOLUME, "StatefulSet"), (WITH_VOLUME, "Service")],
+)
+def test_the_manifests_are_valid(path: Path, kind: str, version: str) -> None:
+    check(documents(path)[kind], version)
 
 
 def test_there_is_nothing_else() -> None:
     assert set(documents()) == {"Deployment", "Service"}
+    assert set(documents(WITH_VOLUME)) == {"StatefulSet", "Service"}
+    assert set(MANIFEST.parent.iterdir()) == {MANIFEST, WITH_VOLUME}
 
 
 @pytest.mark.parametrize(
@@ -74,3 +81,27 @@ def test_there_is_one_server_and_the_service_finds_it() -> None:
     assert [(port["port"], port["targetPort"]) for port in service["ports"]] == [(4222, 4222), (8222, 8222)]
     assert deployment["replicas"] == 1
     assert deployment["strategy"] == {"type": "Recreate"}
+
+
+def test_with_a_volume_clients_find_the_server_in_the_same_way() -> None:
+    stateful, deployment = documents(WITH_VOLUME)["StatefulSet"]["spec"], documents()["Deployment"]["spec"]
+    assert documents(WITH_VOLUME)["Service"] == documents()["Service"]
+    assert stateful["template"]["metadata"] == deployment["template"]["metadata"]
+    assert stateful["selector"] == deployment["selector"]
+    assert stateful["serviceName"] == documents()["Service"]["metadata"]["name"]
+    assert stateful["replicas"] == 1
+
+
+def test_with_a_volume_the_server_keeps_its_data_there_and_may_write_it() -> None:
+    stateful = documents(WITH_VOLUME)["StatefulSet"]["spec"]
+    pod = stateful["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][: len(ARGUMENTS)] == ARGUMENTS
+    options = read_command_line(container["args"]).options
+    assert options.streaming.store == "FILE"
+    (mount,) = container["volumeMounts"]
+    (claim,) = stateful["volumeClaimTemplates"]
+    assert Path(options.file.directory).is_relative_to(mount["mountPath"])
+    assert mount["name"] == claim["metadata"]["name"]
+    context = pod["securityContext"]
+    assert context["fsGroup"] == context["runAsGroup"] == context["runAsUser"] > 0

@@ -58,6 +58,8 @@ def test_users() -> None:
 def test_tokens() -> None:
     with running_server("-auth", "hush") as server:
         assert introduced(server.port, auth_token="hush") == b"PONG"
+        for token in ("guess", "hush!", "hus", "HUSH"):
+            assert introduced(server.port, auth_token=token) == VIOLATION
         assert introduced(server.port) == VIOLATION
         with WireClient(server.port, b"") as client:
             assert client.info["auth_required"] is True

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from durabus.logs import LogOutput
 from durabus.server import server as server_module
 from durabus.server.network import broker_settings
 from durabus.server.server import Server, core_options
+from durabus.stores.file.store import FileStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import FATAL, UNKNOWN
@@ -342,6 +344,39 @@ async def test_the_numbers_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(before[name] for name in counters)
     assert [after[name] for name in counters] == [0, 0, 0, 0]
     assert (after["start_time"], after["server_id"]) != (before["start_time"], before["server_id"])
+
+
+# A store on the disk.
+
+
+async def test_the_store_of_the_options(tmp_path: Path) -> None:
+    settings: dict[str, Setting] = {"streaming__store": "FILE", "file__directory": str(tmp_path)}
+    for number in (1, 2):
+        async with running(options_with(**settings, file__check_crc=False)) as it:
+            assert await asyncio.to_thread(publish_and_replay, it.server.port, 1) == [1]
+            assert "Message store is FILE\n" in it.log
+            assert f"Store location: {tmp_path}\n" in it.log
+            assert it.log.count("[WRN] STREAM: -file_crc has no effect here: ") == 1
+            assert ("No recovered state" in it.log) == (number == 1)
+
+
+async def test_problems_of_the_store_are_errors_of_the_log(tmp_path: Path) -> None:
+    settings: dict[str, Setting] = {"streaming__store": "FILE", "file__directory": str(tmp_path)}
+    async with running(options_with(**settings)) as it:
+        store = it.server._store
+        assert isinstance(store, FileStore)
+        store.on_problem("message 5 of channel 1 is damaged")
+        assert it.log.endswith("[ERR] STREAM: message 5 of channel 1 is damaged\n")
+
+
+async def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    it = Running(options_with(streaming__store="FILE", file__directory=str(file)))
+    with pytest.raises(StartError, match=rf"^the directory {file} cannot be used: "):
+        await it.server.start()
+    await it.server.stop()
+    assert "Streaming Server is ready" not in it.log
 
 
 # A store that fails.

@@ -506,8 +506,8 @@ def test_offline_durables_and_shadows_count() -> None:
 def test_a_plain_subscription_that_is_closed_makes_room(queue: str) -> None:
     bus = Bus(options=options(subscriptions_max=2))
     client = bus.connect("a")
-    for _ in range(3):
-        subs = [client.subscribe("foo", queue=queue) for _ in range(3)]
+    for turn in range(3):
+        subs = [client.subscribe("foo", queue=queue and f"{queue}{turn}") for _ in range(3)]
         assert [sub.error for sub in subs] == ["", "", FULL]
         assert [sub.close() for sub in subs[:2]] == ["", ""]
 

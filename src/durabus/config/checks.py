@@ -5,27 +5,32 @@ from durabus.config.options import (
     AuthOptions,
     BrokerOptions,
     ExternalOptions,
+    FileOptions,
     MonitoringOptions,
     Options,
     OptionsError,
+    SqlOptions,
     StreamingOptions,
     TlsOptions,
 )
-from durabus.config.units import format_duration
+from durabus.config.store_table import first_refusal
+from durabus.config.units import format_duration, quote
 
-__all__ = ["check_options", "check_store"]
+__all__ = ["check_options"]
 
 PORT_MAX = 65535
-STORES = ("MEMORY",)
-STORES_TO_COME = ("FILE", "SQL")
+CRC_POLYNOMIAL_MAX = 2**32 - 1
+SQL_DRIVERS = ("mysql", "postgres", "sqlite")
 BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2x$", "$2y$")
 
 
 def check_options(options: Options) -> None:
     """Raise OptionsError for the first value, or combination of values, that no server can start with."""
-    check_store(options.streaming.store)
+    check_store(options)
     check_limits(options.limits)
     check_streaming(options.streaming)
+    if options.streaming.partitioning and not options.limits.per_channel:
+        raise OptionsError("stan: no configured channel")
     check_broker(options.broker)
     check_tls(options.tls)
     if options.external.url:
@@ -35,15 +40,53 @@ def check_options(options: Options) -> None:
     check_monitoring(options.monitoring, options.tls)
 
 
-def check_store(store: str) -> None:
-    """Refuse a store (in capital letters) that nobody knows, or that is not there yet: raises OptionsError."""
-    if store in STORES_TO_COME:
-        raise OptionsError(
-            f"store type {store} is not available yet: it comes with the durable stores; "
-            "use -st MEMORY, which keeps events only while the process runs"
-        )
-    if store not in STORES:
-        raise OptionsError(f"unsupported store type: {store}")
+def check_store(options: Options) -> None:
+    """Refuse a store that nobody knows, and what the chosen one cannot do."""
+    match options.streaming.store:
+        case "MEMORY":
+            return
+        case "FILE":
+            check_file_store(options.file)
+        case "SQL":
+            check_sql_store(options.sql)
+        case unknown:
+            raise OptionsError(f"unsupported store type: {unknown}")
+    refused = first_refusal(options)
+    if refused:
+        raise OptionsError(refused)
+
+
+def check_file_store(file: FileOptions) -> None:
+    """Refuse what the original refuses, in its order, though most of it has no effect here."""
+    if not file.directory:
+        raise OptionsError("for FILE stores, root directory must be specified")
+    slices = (file.slice_messages_max, file.slice_bytes_max, file.slice_age_max_ns)
+    for is_wrong, text in (
+        (file.write_buffer_bytes < 0, "buffer size value must be a positive number"),
+        (file.compact_interval_s < 1, "compact interval value must at least be 1 seconds"),
+        (file.compact_fragmentation_percent < 1, "compact fragmentation value must at least be 1"),
+        (file.compact_bytes_min < 0, "compact minimum file size value must be a positive number"),
+        (
+            not 1 <= file.crc_polynomial <= CRC_POLYNOMIAL_MAX,
+            f"crc polynomial should be between 1 and {CRC_POLYNOMIAL_MAX}",
+        ),
+        (min(slices) < 0, "slice max values must be positive numbers"),
+        (file.open_files_max < 0, "file descriptor limit must be a positive number"),
+        (file.parallel_recoveries < 1, "parallel recovery value must be at least 1"),
+        (file.read_buffer_bytes < 0, "read buffer size value must be a positive number"),
+    ):
+        if is_wrong:
+            raise OptionsError(text)
+    if "\0" in file.directory:
+        raise OptionsError("the directory of the store has a NUL in its name")
+
+
+def check_sql_store(sql: SqlOptions) -> None:
+    """Refuse a kind of database that nobody knows."""
+    if sql.driver not in SQL_DRIVERS:
+        raise OptionsError(f"sql: unknown driver {quote(sql.driver)} (forgotten import?)")
+    if not sql.source:
+        raise OptionsError("sql: for SQL stores, the source must be specified: -sql_source says where the database is")
 
 
 def check_streaming(streaming: StreamingOptions) -> None:
@@ -51,7 +94,10 @@ def check_streaming(streaming: StreamingOptions) -> None:
     # The server needs the wire anyway; a wrong flag is told without loading it.
     from durabus.wire.subjects import is_literal_subject
 
-    for name, text in (("cluster ID", streaming.cluster_id), ("discover prefix", streaming.discover_prefix)):
+    names = [("cluster ID", streaming.cluster_id), ("discover prefix", streaming.discover_prefix)]
+    if streaming.ft_group:
+        names.append(("fault-tolerance group", streaming.ft_group))
+    for name, text in names:
         if not is_text(text) or not is_literal_subject(text.encode()):
             raise OptionsError(
                 f"invalid {name} '{text}': it becomes part of NATS subjects, so it cannot be empty, "
@@ -72,6 +118,11 @@ def check_streaming(streaming: StreamingOptions) -> None:
         raise OptionsError(f"I/O batch size must be at least 1 ({streaming.io_batch_size})")
     if streaming.ft_group and streaming.store == "MEMORY":
         raise OptionsError("ft: only FILE or SQL stores supported in FT mode")
+    if streaming.ft_group and streaming.store == "FILE":
+        raise OptionsError(
+            "ft: standby servers on the FILE store are not available yet: leave -ft_group out, "
+            "and have one server use the directory"
+        )
 
 
 def check_broker(broker: BrokerOptions) -> None:

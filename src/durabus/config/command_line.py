@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from durabus.config.checks import check_options, check_store
+from durabus.config.checks import check_options
 from durabus.config.flag_table import CHECK, CONFIG, FLAGS, HELP, SIGNAL, STREAMING_CONFIG, TLS_HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
 from durabus.config.options import ConfigError, Options, OptionsError, Setting, with_settings
 from durabus.config.refusals import CLUSTERING_MODE, refusal
+from durabus.config.store_table import effect_notes
 from durabus.config.units import quote
 
 __all__ = ["Action", "Request", "read_command_line"]
@@ -58,10 +59,10 @@ def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] |
     settings, refusals, warnings = settings_of_files(line, os.environ if environment is None else environment)
     settings.update(settings_of_flags(line))
     options = with_settings(Options(), settings)
-    # First of all the store: what is wrong with `-st FILE -dir x` is not -dir.
-    check_store(options.streaming.store)
     refuse_missing_features(line, refusals, options)
     check_options(options)
+    if action is Action.CHECK:  # a server tells it in its log
+        warnings += tuple(effect_notes(options))
     return Request(action, options, warnings=warnings)
 
 

@@ -1,15 +1,17 @@
 """Every flag of the original, and ours, in one table.
 
 A flag whose feature is not there says why and what to do instead, and is refused unless its value is what the server
-does anyway: `-encrypt=false` is harmless, `-encrypt` is an error, and nothing is ever ignored. Names, kinds and defaults
-are the original's; the words are ours.
+does anyway: `-encrypt=false` is harmless, `-encrypt` is an error. What tunes a store of the original and has nothing to
+tune here is accepted, and the log says so (`config/store_table.py`). Names, kinds and defaults are the original's; the
+words are ours.
 """
 
 from collections.abc import Callable
 
 from durabus.config.flags import Flag, Kind, unchanged
 from durabus.config.options import BrokerOptions, Limits, LogOptions, Setting, StreamingOptions
-from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, DURABLE, ENCRYPTION, JETSTREAM, PAUSES, PROFILE, ROUTES
+from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, ENCRYPTION, JETSTREAM, PAUSES, PROFILE, ROUTES
+from durabus.config.store_table import STORE_TABLE, StoreOption
 
 __all__ = [
     "CHECK",
@@ -17,10 +19,12 @@ __all__ = [
     "FLAGS",
     "GROUPS",
     "HELP",
+    "REFUSED",
     "SIGNAL",
     "STREAMING_CONFIG",
     "TLS_HELP",
     "VERSION",
+    "WITHOUT_EFFECT",
     "client_port",
     "listen_host",
     "monitoring_port",
@@ -30,6 +34,7 @@ __all__ = [
 BOOL, INT, SIZE, DURATION, STRING = Kind.BOOL, Kind.INT, Kind.SIZE, Kind.DURATION, Kind.STRING
 
 BUS = "The bus"
+STORES = "Where it is kept"
 KEPT = "What is kept (0 is unlimited)"
 BEATS = "Clients that do not answer"
 PORTS = "Where it listens"
@@ -37,9 +42,10 @@ GUARDED = "Who may connect"
 EXTERNAL = "A NATS server instead of its own port"
 LOGS = "What it logs"
 OTHER = "Other"
-GROUPS = (BUS, KEPT, BEATS, PORTS, GUARDED, EXTERNAL, LOGS, OTHER)
-"""The headings of the help, in its order; refused flags stand under none of them."""
+GROUPS = (BUS, STORES, KEPT, BEATS, PORTS, GUARDED, EXTERNAL, LOGS, OTHER)
+"""The headings of the help, in its order; what is refused or has no effect stands under none of them."""
 REFUSED = "Refused"
+WITHOUT_EFFECT = "Without effect"
 
 
 def client_port(value: Setting) -> Setting:
@@ -94,6 +100,12 @@ def refused(names: str, kind: Kind, default: Setting, why: str) -> Flag:
     return Flag(names=tuple(names.split()), kind=kind, default=default, group=REFUSED, refused=why)
 
 
+def of_store(entry: StoreOption) -> Flag:
+    """The flag of an option of a store."""
+    group = WITHOUT_EFFECT if entry.ignored else REFUSED if entry.refused else STORES
+    return flag(entry.flag, entry.kind, entry.default, group, entry.option, entry.help)
+
+
 TLS = "tls.enabled"
 LIMITS, STREAMING, BROKER, LOG = Limits(), StreamingOptions(), BrokerOptions(), LogOptions()
 
@@ -118,7 +130,6 @@ FLAGS = (
     flag(
         "cid cluster_id", STRING, STREAMING.cluster_id, BUS, "streaming.cluster_id", "name of the bus; clients give it"
     ),
-    flag("st store", STRING, STREAMING.store, BUS, "streaming.store", "where events are kept: MEMORY", store_type),
     flag(
         "replace_durable",
         BOOL,
@@ -135,6 +146,17 @@ FLAGS = (
         "streaming.io_batch_size",
         "messages stored at a time, at most",
     ),
+    flag(
+        "st store",
+        STRING,
+        STREAMING.store,
+        STORES,
+        "streaming.store",
+        "kind of store: MEMORY, FILE or SQL",
+        store_type,
+    ),
+    flag("dir", STRING, "", STORES, "file.directory", "directory of the FILE store"),
+    *(of_store(entry) for entry in STORE_TABLE),
     flag("mc max_channels", INT, LIMITS.max_channels, KEPT, "limits.max_channels", "channels"),
     flag("msu max_subs", INT, LIMITS.max_subscriptions, KEPT, "limits.max_subscriptions", "subscriptions of a channel"),
     flag("mm max_msgs", INT, LIMITS.max_messages, KEPT, "limits.max_messages", "messages of a channel"),
@@ -252,29 +274,6 @@ FLAGS = (
     TLS_HELP,
     VERSION,
     HELP,
-    refused("dir", STRING, "", DURABLE),
-    refused("file_compact_enabled", BOOL, True, DURABLE),
-    refused("file_compact_frag", INT, 50, DURABLE),
-    refused("file_compact_interval", INT, 300, DURABLE),
-    refused("file_compact_min_size", SIZE, 1024 * 1024, DURABLE),
-    refused("file_buffer_size", SIZE, 2 * 1024 * 1024, DURABLE),
-    refused("file_crc", BOOL, True, DURABLE),
-    refused("file_crc_poly", INT, 0xEDB88320, DURABLE),
-    refused("file_sync", BOOL, True, DURABLE),
-    refused("file_slice_max_msgs", INT, 0, DURABLE),
-    refused("file_slice_max_bytes", SIZE, 64 * 1024 * 1024, DURABLE),
-    refused("file_slice_max_age", DURATION, 0, DURABLE),
-    refused("file_slice_archive_script", STRING, "", DURABLE),
-    refused("file_fds_limit", INT, 0, DURABLE),
-    refused("file_parallel_recovery", INT, 1, DURABLE),
-    refused("file_truncate_bad_eof", BOOL, False, DURABLE),
-    refused("file_read_buffer_size", SIZE, 2 * 1024 * 1024, DURABLE),
-    refused("file_auto_sync", DURATION, 60 * 1_000_000_000, DURABLE),
-    refused("sql_driver", STRING, "", DURABLE),
-    refused("sql_source", STRING, "", DURABLE),
-    refused("sql_no_caching", BOOL, False, DURABLE),
-    refused("sql_max_open_conns", INT, 0, DURABLE),
-    refused("sql_bulk_insert_limit", INT, 0, DURABLE),
     refused("encrypt", BOOL, False, ENCRYPTION),
     refused("encryption_cipher", STRING, "", ENCRYPTION),
     refused("encryption_key", STRING, "", ENCRYPTION),

@@ -58,7 +58,7 @@ class Flag:
     turns_on: str = ""
     """An option that giving the flag turns on, whatever its value, unless a flag of that option says otherwise."""
     refused: str = ""
-    """Why any value but the default is refused, and what to do; empty: the feature is there."""
+    """Why any value but the default is refused, and what to do; empty: the feature is there, or depends on the store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from durabus.errors import DurabusError, StartError
 from durabus.wire.limits import CONTROL_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 __all__ = [
+    "SEGMENT_BYTES_MIN",
     "AuthOptions",
     "BrokerOptions",
     "ChannelOverride",
     "ConfigError",
     "ExternalOptions",
+    "FileOptions",
     "Limits",
     "LogOptions",
     "MonitoringOptions",
@@ -27,12 +29,15 @@ __all__ = [
     "OptionsError",
     "ProcessOptions",
     "Setting",
+    "SqlOptions",
     "StreamingOptions",
     "TlsOptions",
     "with_settings",
 ]
 
 SECOND_NS = NS_PER_UNIT["s"]
+SEGMENT_BYTES_MIN = 1024 * 1024
+"""The files of the FILE store are not smaller than this, whatever is asked for: each begins with all that is known."""
 
 
 class OptionsError(StartError):
@@ -111,6 +116,49 @@ class StreamingOptions:
     """The group of standby servers that this one belongs to; empty: none."""
     partitioning: bool = False
     """Whether only the channels named in the limits belong to this server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    """The FILE store. What has no effect here, or only one value, is kept to be checked and told (`store_table.py`)."""
+
+    directory: str = ""
+    """Where its files are; created when it is not there."""
+    slice_bytes_max: int = 64 * 1024 * 1024
+    """How large a file may be, at least SEGMENT_BYTES_MIN; 0: as large as the store likes it best."""
+    slice_messages_max: int = 0
+    slice_age_max_ns: int = 0
+    slice_archive_script: str = ""
+    compact: bool = True
+    compact_fragmentation_percent: int = 50
+    compact_interval_s: int = 300
+    compact_bytes_min: int = 1024 * 1024
+    check_crc: bool = True
+    crc_polynomial: int = 0xEDB88320
+    sync: bool = True
+    """Whether a message is acknowledged only when it is synced."""
+    auto_sync_interval_ns: int = 60 * SECOND_NS
+    write_buffer_bytes: int = 2 * 1024 * 1024
+    read_buffer_bytes: int = 2 * 1024 * 1024
+    open_files_max: int = 0
+    parallel_recoveries: int = 1
+    truncate_bad_end: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlOptions:
+    """The SQL store."""
+
+    driver: str = ""
+    """The kind of database."""
+    source: str = field(default="", repr=False)
+    """Where it is and how to get in, in the form of the driver. May hold a password."""
+    no_caching: bool = False
+    """Whether each pending message of a subscription is a row of its own."""
+    connections_max: int = 0
+    """Connections to the database; 0: as many as are of use."""
+    bulk_insert_messages: int = 0
+    """Messages of one INSERT in the original."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +348,8 @@ class Options:
 
     streaming: StreamingOptions = field(default_factory=StreamingOptions)
     limits: Limits = field(default_factory=Limits)
+    file: FileOptions = field(default_factory=FileOptions)
+    sql: SqlOptions = field(default_factory=SqlOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
     auth: AuthOptions = field(default_factory=AuthOptions)
     tls: TlsOptions = field(default_factory=TlsOptions)

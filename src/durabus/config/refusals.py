@@ -5,7 +5,6 @@ __all__ = [
     "CLUSTERED",
     "CLUSTERING_MODE",
     "CURVES",
-    "DURABLE",
     "ENCRYPTION",
     "JETSTREAM",
     "NKEYS",
@@ -20,8 +19,7 @@ __all__ = [
     "refusal",
 ]
 
-DURABLE = "it comes with the durable stores; leave it out, -st MEMORY has no use for it"
-ENCRYPTION = "encryption at rest comes with the durable stores; leave it out"
+ENCRYPTION = "encryption at rest comes later; leave it out, and encrypt the disk instead"
 CLUSTERED = (
     "clustering between streaming servers is not rebuilt; "
     "run one server, on a NATS cluster if need be: use -ns with the URLs of its servers"

@@ -4,6 +4,7 @@ import dataclasses
 
 from durabus.config.document import Entry
 from durabus.config.flag_table import store_type
+from durabus.config.flags import Kind
 from durabus.config.keys import (
     BOOL,
     DURATION,
@@ -27,7 +28,8 @@ from durabus.config.keys import (
 )
 from durabus.config.limits import check_override_name
 from durabus.config.options import ChannelOverride, ConfigError, OptionsError, Setting
-from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, DURABLE, ENCRYPTION, NKEYS
+from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, ENCRYPTION, NKEYS
+from durabus.config.store_table import STORE_TABLE
 
 __all__ = ["CHANNEL_LIMITS", "STREAMING"]
 
@@ -102,32 +104,14 @@ STORE_LIMITS = (
     special("channels channels_limits channelslimits per_channel per_channel_limits", MAP, read_per_channel),
 )
 
-FILE = (
-    refused("compact compact_enabled", BOOL, True, DURABLE),
-    refused("compact_frag compact_fragmentation", INT64, 50, DURABLE),
-    refused("compact_interval", INT64, 300, DURABLE),
-    refused("compact_min_size", INT64, 1024 * 1024, DURABLE),
-    refused("buffer_size", INT64, 2 * 1024 * 1024, DURABLE),
-    refused("crc do_crc", BOOL, True, DURABLE),
-    refused("crc_poly", INT64, 0xEDB88320, DURABLE),
-    refused("sync do_sync sync_on_flush", BOOL, True, DURABLE),
-    refused("slice_max_msgs slice_max_count slice_msgs slice_count", INT64, 0, DURABLE),
-    refused("slice_max_bytes slice_max_size slice_bytes slice_size", INT64, 64 * 1024 * 1024, DURABLE),
-    refused("slice_max_age slice_age slice_max_time slice_time_limit", DURATION, 0, DURABLE),
-    refused("slice_archive_script slice_archive slice_script", STRING, "", DURABLE),
-    refused("file_descriptors_limit fds_limit", INT64, 0, DURABLE),
-    refused("parallel_recovery", INT64, 1, DURABLE),
-    refused("file_read_buffer_size read_buffer_size", INT64, 2 * 1024 * 1024, DURABLE),
-    refused("file_auto_sync auto_sync", DURATION, 60 * 1_000_000_000, DURABLE),
-)
+KEY_OF_KIND = {Kind.BOOL: switch, Kind.INT: number, Kind.SIZE: number, Kind.DURATION: duration, Kind.STRING: text}
 
-SQL = (
-    refused("driver", STRING, "", DURABLE),
-    refused("source", STRING, "", DURABLE),
-    refused("no_caching", BOOL, False, DURABLE),
-    refused("max_open_conns max_conns", INT64, 0, DURABLE),
-    refused("bulk_insert_limit", INT64, 0, DURABLE),
-)
+
+def of_store(store: str) -> tuple[Key, ...]:
+    """The keys of a store's section."""
+    entries = [entry for entry in STORE_TABLE if entry.store == store and entry.keys]
+    return tuple(KEY_OF_KIND[entry.kind](entry.keys, entry.option) for entry in entries)
+
 
 # The section as a whole is refused; its keys are still of the kinds that the original takes.
 CLUSTER = (
@@ -154,7 +138,7 @@ STREAMING = (
     text("id cid cluster_id", "streaming.cluster_id"),
     text("discover_prefix", "streaming.discover_prefix"),
     text("st store store_type storetype", "streaming.store", known_store),
-    refused("dir datastore", STRING, "", DURABLE),
+    text("dir datastore", "file.directory"),
     switch("sd stan_debug", "log.streaming_debug"),
     switch("sv stan_trace", "log.streaming_trace"),
     text("ns nats_server nats_server_url", "external.url"),
@@ -166,8 +150,8 @@ STREAMING = (
     switch("secure", "external.secure"),
     section("tls", "TLS", TLS),
     section("limits store_limits storelimits", "store limits", STORE_LIMITS),
-    section("file file_options", "file options", FILE),
-    section("sql sql_options", "SQL options", SQL),
+    section("file file_options", "file options", of_store("FILE")),
+    section("sql sql_options", "SQL options", of_store("SQL")),
     duration("hbi hb_interval server_to_client_hb_interval", "streaming.heartbeat_interval_ns"),
     duration("hbt hb_timeout server_to_client_hb_timeout", "streaming.heartbeat_timeout_ns"),
     number("hbf hb_fail_count server_to_client_hb_fail_count", "streaming.heartbeat_fail_count"),

@@ -90,11 +90,12 @@ class Core(StoreListener):
         self.retention = Retention(state, self.delivery)
         self.connect = ConnectHandler(state, self.heartbeats, self.leaving)
         self.subscribe = SubscribeHandler(state, self.delivery, self.leaving, self.heartbeats)
+        self.publish = PublishHandler(state)
         subjects = state.subjects
         self._handlers: list[tuple[bytes, Receiver]] = [
             (subjects.discover, self.connect),
             (subjects.pings, PingHandler(state, self.heartbeats)),
-            *state.partition.receivers(subjects.publish_prefix, PublishHandler(state)),
+            *state.partition.receivers(subjects.publish_prefix, self.publish),
             (subjects.subscribe, self.subscribe),
             (subjects.unsubscribe, UnsubscribeHandler(state, self.leaving, True)),
             (subjects.subscription_close, UnsubscribeHandler(state, self.leaving, False)),
@@ -114,6 +115,7 @@ class Core(StoreListener):
         state.epoch = epoch
         state.batch.epoch = epoch
         state.store.bind(self)
+        self.publish.message_bytes_max = state.store.message_bytes_max  # known when the store is open, not before
         self.heartbeats.listen()
         recovery = Recovery(state, self.delivery, self.recovered_pending, self.heartbeats, self.retention)
         recovery.restore(recovered)

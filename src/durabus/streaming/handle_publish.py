@@ -35,7 +35,7 @@ class PublishHandler(Receiver):
         """Work on `state`."""
         self._state = state
         self._request = PublishRequest()
-        self._message_bytes_max: i64 = state.store.message_bytes_max
+        self.message_bytes_max: i64 = state.store.message_bytes_max
         self._client: Client | None = None  # who published last
         self._channel: Channel | None = None  # and where
 
@@ -66,7 +66,7 @@ class PublishHandler(Receiver):
                 or channel.is_deleted
                 or not client.is_registered
                 or state.failure
-                or len(payload) > self._message_bytes_max
+                or len(payload) > self.message_bytes_max
             ):
                 error = self._check(publish, payload) if is_decoded else self._undecoded(payload)
                 client, channel = self._client, self._channel
@@ -133,7 +133,7 @@ class PublishHandler(Receiver):
             self._client = client
         if client is None or not request.guid_field:
             return self._refuse_or_hold(publish, payload)
-        if state.failure or len(payload) > self._message_bytes_max:
+        if state.failure or len(payload) > self.message_bytes_max:
             return state.failure or TOO_LARGE
         channel = self._channel
         if channel is None or channel.is_deleted or channel.name != request.subject:

@@ -77,7 +77,10 @@ def _copy(files: Files, segment: Segment, floors: dict[int, int], made: Segment,
         floor = floors.get(channel_id)
         if floor is None or floor > last:
             continue
-        entries = segment.index.entries(channel_id)
+        try:
+            entries = segment.index.entries(channel_id)
+        except ValueError:
+            return False  # the index is made again when it is read
         if entries is None:
             continue
         for row in range(max(entries.find(floor), 0), len(entries)):

@@ -13,7 +13,7 @@ from durabus.stores.file.compaction import compact, live_share
 from durabus.stores.file.contents import ChannelLog, Contents
 from durabus.stores.file.files import Files
 from durabus.stores.file.frame import SNAPSHOT, Frame, FrameHead, Part, Place, encode_frame
-from durabus.stores.file.index import SegmentIndex, decode_index, encode_index
+from durabus.stores.file.index import Entries, SegmentIndex, decode_index, encode_index
 from durabus.stores.file.layout import (
     HEADER_BYTES,
     NEW_SUFFIX,
@@ -23,7 +23,7 @@ from durabus.stores.file.layout import (
     segment_name,
     spare_name,
 )
-from durabus.stores.file.loading import Loaded, load
+from durabus.stores.file.loading import Loaded, load, read_index
 from durabus.stores.file.reader import Reader, Stretch, bytes_before
 from durabus.stores.file.recent import RecentMessages
 from durabus.stores.file.segment import Segment
@@ -123,6 +123,7 @@ class Journal:
                 self._files.close(segment.handle)
         self._segments = {}
         self._active = None
+        self.contents = Contents()
         self._spares_due = 0
         self._tasks = []
         self._leaving = {}
@@ -333,7 +334,7 @@ class Journal:
             if place is None:
                 break
             segment = place[0]
-            entries = segment.index.entries(channel_id)
+            entries = self._entries(segment, channel_id)
             assert entries is not None
             start = entries.find(first)
             end = min(entries.find(stop - 1) + 1, start + _ROWS_MAX)
@@ -355,10 +356,7 @@ class Journal:
         following = log.firsts[at] if at < len(log.firsts) else log.durable_last + 1
         segment = self._segments.get(log.segments[at - 1]) if at else None
         if segment is not None:
-            try:
-                entries = segment.index.entries(channel_id)
-            except ValueError:
-                entries = None
+            entries = self._entries(segment, channel_id)
             index = entries.find(first) + 1 if entries is not None else 0
             if entries is not None and index < len(entries):
                 following = min(following, entries.at(index).first)
@@ -386,7 +384,7 @@ class Journal:
         following = log.durable_last + 1
         for at in range(len(log.segments) - 1, -1, -1):
             segment = self._segments[log.segments[at]]
-            entries = segment.index.entries(channel_id)
+            entries = self._entries(segment, channel_id)
             if entries is None:
                 continue
             index = entries.find_time(timestamp_ns)
@@ -404,15 +402,24 @@ class Journal:
         segment = self._segments.get(log.segments[at]) if at >= 0 else None
         if segment is None:
             return None
-        try:
-            entries = segment.index.entries(log.channel_id)
-        except ValueError:
-            return None
+        entries = self._entries(segment, log.channel_id)
         index = entries.find(sequence) if entries is not None else -1
         if entries is None or index < 0:
             return None
         place = entries.at(index)
         return (segment, place) if sequence < place.first + place.count else None
+
+    def _entries(self, segment: Segment, channel_id: int) -> Entries | None:
+        """The runs of a channel in a segment. Where its index is damaged, it is made again first: that takes a moment."""
+        try:
+            return segment.index.entries(channel_id)
+        except ValueError:
+            try:
+                segment.index = read_index(self._files, segment)
+            except OSError:
+                return None
+            self._seal(segment)
+            return segment.index.entries(channel_id)
 
     # What is not needed any more.
 

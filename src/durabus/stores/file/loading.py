@@ -18,7 +18,7 @@ from durabus.stores.file.layout import (
 )
 from durabus.stores.file.segment import Segment
 
-__all__ = ["Loaded", "load"]
+__all__ = ["Loaded", "load", "read_index"]
 
 DAMAGED_SUFFIX = ".damaged"
 INDEX_SUFFIX = ".index"
@@ -268,6 +268,17 @@ def _load_index(files: Files, loaded: Loaded, segment: Segment, limit: int) -> N
     _name_holes(segment, scan)
     loaded.damage += scan.damage
     loaded.unindexed.append(segment)
+
+
+def read_index(files: Files, segment: Segment) -> SegmentIndex:
+    """The index of a sealed segment, made from its frames. Raises OSError."""
+    index = SegmentIndex()
+    scan = _Scan(files, segment, segment.end)
+    while (frame := scan.next()) is not None:
+        for place in frame.places:
+            index.add(place)
+    index.end = segment.end
+    return index
 
 
 def _name_beginnings(contents: Contents, frame: Frame, scan: _Scan) -> None:

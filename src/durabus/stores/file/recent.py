@@ -71,14 +71,15 @@ class RecentMessages:
 
     def add_page(self, channel_id: int, first: int, bodies: list[bytes]) -> None:
         """Messages were read, more of them than were wanted now."""
-        self._drop_page(channel_id)
+        self.drop_page(channel_id)
         size = sum(map(len, bodies)) + _MESSAGE_BYTES * len(bodies)
         self._pages[channel_id] = (first, bodies, size)
         self._pages_bytes += size
         while len(self._pages) > _PAGES_MAX or (self._pages_bytes > self._bytes_max and len(self._pages) > 1):
-            self._drop_page(next(iter(self._pages)))
+            self.drop_page(next(iter(self._pages)))
 
-    def _drop_page(self, channel_id: int) -> None:
+    def drop_page(self, channel_id: int) -> None:
+        """Forget the page that was read last."""
         page = self._pages.pop(channel_id, None)
         if page is not None:
             self._pages_bytes -= page[2]
@@ -86,7 +87,7 @@ class RecentMessages:
     def drop(self, channel_id: int) -> None:
         """The channel is gone."""
         self._tails.pop(channel_id, None)
-        self._drop_page(channel_id)
+        self.drop_page(channel_id)
 
     def find(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
         """Messages from `first` on, of one run; None when it is not here."""

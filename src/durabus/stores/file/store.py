@@ -18,7 +18,7 @@ from durabus.stores.file.journal import SEGMENT_BYTES, Journal, JournalJob, Task
 from durabus.stores.file.layout import LOCK_NAME
 from durabus.stores.file.reader import LOST, Stretch
 from durabus.stores.file.writer import Job, WriteError, reason
-from durabus.streaming.store_port import REFUSED, Batch, Lease, Recovered, Store, StoreListener
+from durabus.streaming.store_port import FATAL, REFUSED, Batch, Lease, Recovered, Store, StoreListener
 
 __all__ = ["FileStore"]
 
@@ -51,8 +51,9 @@ class FileStore(Store):
         self._pool: ThreadPoolExecutor | None = None
         self._unended = 0  # jobs and reads that have not had their end
         self._idle = asyncio.Event()
-        self._is_opening = False
+        self._opening: asyncio.Future[Recovered] | None = None
         self._postponed: list[Callable[[], None]] = []
+        self._fatal = ""  # why nothing helps any more
         self.on_problem: Callable[[str], None] = lambda _: None
 
     def bind(self, listener: StoreListener) -> None:
@@ -69,19 +70,27 @@ class FileStore(Store):
         """Read what the directory holds. Raises StoreError in words that an operator can use."""
         self._loop = asyncio.get_running_loop()
         await self._wait_idle()
+        if self._fatal:
+            raise StoreError(self._fatal)
         journal = self._begin()
-        self._is_opening = True
+        # Progress is no problem to be told. Whoever is not waiting for this any more does not end it: `close` waits for it.
+        self._opening = asyncio.ensure_future(asyncio.to_thread(journal.open, lambda _: None))
         try:
-            recovered = await asyncio.to_thread(journal.open, lambda _: None)  # progress is no problem to be told
+            recovered = await asyncio.shield(self._opening)
         except OSError as error:
             raise StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}") from None
         finally:
-            self._is_opening = False
-        self._run_tasks()
-        postponed, self._postponed = self._postponed, []
-        for ask in postponed:
-            ask()
+            self._after_opening()
         return recovered
+
+    def _after_opening(self) -> None:
+        """Do what waited for the end of opening, if that has come."""
+        if self._opening is not None and self._opening.done():
+            self._opening = None
+            self._run_tasks()
+            postponed, self._postponed = self._postponed, []
+            for ask in postponed:
+                ask()
 
     def _begin(self) -> Journal:
         """Take the directory, and start the threads; once."""
@@ -131,6 +140,9 @@ class FileStore(Store):
         self._lock = -1
 
     async def _wait_idle(self) -> None:
+        if self._opening is not None:  # left alone by whoever began it
+            await asyncio.gather(self._opening, return_exceptions=True)
+            self._after_opening()
         while self._unended:
             self._idle.clear()
             await self._idle.wait()
@@ -148,7 +160,7 @@ class FileStore(Store):
     def submit(self, batch: Batch) -> None:
         """Give `batch` to the writing thread."""
         journal = self._journal
-        if journal is None or self._is_opening:
+        if journal is None or self._opening is not None:
             if self._listener is not None:
                 self._listener.on_failed(batch.number, REFUSED, "the store is not open")
             return
@@ -200,6 +212,8 @@ class FileStore(Store):
                     listener.on_durable(job.number)
             else:
                 journal.fail(str(error))
+                if error.outcome == FATAL:
+                    self._fatal = str(error)
                 if listener is not None:
                     listener.on_failed(job.number, error.outcome, str(error))
             self._ended()
@@ -209,13 +223,13 @@ class FileStore(Store):
 
     def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
         """Messages that were written or read a moment ago."""
-        if self._journal is None or self._is_opening:
+        if self._journal is None or self._opening is not None:
             return None
         return self._journal.read_now(channel_id, first, count_max, bytes_max)
 
     def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
         """Answer at once what is in memory; read the rest, and a little more than was asked for, on another thread."""
-        if self._is_opening:
+        if self._opening is not None:
             self._postponed.append(lambda: self.read(request, channel_id, first, count_max, bytes_max))
             return
         at_hand = self.read_now(channel_id, first, count_max, bytes_max)
@@ -240,6 +254,8 @@ class FileStore(Store):
                 self.on_problem(f"message {sequence} of channel {channel_id} is damaged")
             journal.recent.add_page(channel_id, first, bodies)
             page = journal.read_now(channel_id, first, count_max, bytes_max)
+            if lost:
+                journal.recent.drop_page(channel_id)  # it may be readable the next time
             self._answer(request, page if page is not None else bodies[:count_max])
 
         self._on_thread(lambda: self._read_stretches(stretches, bytes_max), done)
@@ -254,7 +270,7 @@ class FileStore(Store):
 
     def seek(self, request: int, channel_id: int, timestamp_ns: int) -> None:
         """Find the run in the index, then the message in the run."""
-        if self._is_opening:
+        if self._opening is not None:
             self._postponed.append(lambda: self.seek(request, channel_id, timestamp_ns))
             return
         journal = self._journal
