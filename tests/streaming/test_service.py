@@ -438,6 +438,23 @@ async def test_a_recovery_whose_first_batch_fails_is_tried_again() -> None:
 
 
 @virtual
+async def test_a_store_that_fails_again_at_once_is_not_recovered_without_end() -> None:
+    """A full disk and publishers that never give up: they are refused all the time, recoveries come once a second."""
+    store = FaultyStore(MemoryStore())
+    house = House(store)
+    peer = await house.open()
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    for number in range(1, 6):
+        core = house.service.core
+        store.fail(REFUSED, WHY)
+        peer.publish(str(number))
+        await peer.acks(number)
+        await house.serving_again(core)
+    assert loop.time() - began_s >= 4
+
+
+@virtual
 async def test_a_fatal_failure_is_told_and_not_recovered_from() -> None:
     store = FaultyStore(MemoryStore())
     house = House(store)

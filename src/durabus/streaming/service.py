@@ -88,6 +88,7 @@ class StreamingService:
         self._recovering: asyncio.Task[None] | None = None
         self._is_open = False  # whether a turn has begun and not ended
         self._is_stopping = False
+        self._recovered_s = 0.0  # when, on the loop's clock, the store was recovered after a failure
         self._turn_ended = asyncio.Event()
         self.failed: asyncio.Future[str] | None = None  # done with the reason when the store is beyond recovery
 
@@ -162,7 +163,11 @@ class StreamingService:
 
     async def _recover_again(self) -> None:
         """After a failed batch: a new core takes over what the store remembers, as after a restart."""
+        loop = asyncio.get_running_loop()
         try:
+            if self._recovered_s and loop.time() - self._recovered_s < _RETRY_S:
+                # It failed again at once (a full disk, say): publishers are refused meanwhile, and the log is not filled.
+                await asyncio.sleep(_RETRY_S)
             recovered: Recovered | None = None
             while recovered is None:
                 if self._core.is_fatal:
@@ -186,6 +191,7 @@ class StreamingService:
             self._core.restore(recovered, old.state.epoch)
             self._store.bind(_StoreTurns(self))
             self._core.listen()
+            self._recovered_s = loop.time()
             self._log.info("the store is recovered, serving again")
         except Exception as error:  # noqa: BLE001 - whatever it is, serving cannot go on without a core
             self._fail(str(error))
