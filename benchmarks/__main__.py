@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KIND[:NAME]=COMMAND",
         help="also measure this program; kinds: durabus, nats-streaming-server, nats-server; may be repeated",
     )
+    parser.add_argument(
+        "--store",
+        choices=servers.STORES,
+        default="memory",
+        help="where the streaming servers keep events: memory, or file, synced (%(default)s)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds per workload (%(default)s)")
     parser.add_argument("--size", type=int, default=128, help="bytes per message, at least 8 (%(default)s)")
     parser.add_argument("--messages", type=int, help="messages per workload instead of each one's own number")
@@ -97,9 +103,11 @@ def _parser() -> argparse.ArgumentParser:
 def _targets(options: argparse.Namespace) -> list[Target]:
     """Return the servers that take part, ours first; ValueError if one cannot be run."""
     texts = [] if options.server == "none" else [f"durabus={options.server}"]
-    found = [servers.target(text) for text in [*texts, *options.peer]]
+    found = [servers.target(text)._replace(store=options.store) for text in [*texts, *options.peer]]
     if not found:
         raise ValueError("nothing to measure")
+    if options.store != "memory" and any(each.kind == "nats-server" for each in found):
+        raise ValueError("nats-server takes part with memory only: its file store does not sync before it acknowledges")
     labels = [each.label for each in found]
     for label in labels:
         if labels.count(label) > 1:
@@ -120,6 +128,7 @@ class Benchmark:
             "rounds": options.rounds,
             "size_bytes": options.size,
             "wait": options.wait,
+            "store": options.store,
             "versions": {each.label: servers.version(each) for each in targets},
         }
         """Everything measured, for JSON."""

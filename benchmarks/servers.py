@@ -26,6 +26,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 KINDS: Final = ("durabus", "nats-streaming-server", "nats-server", "sink")
 """What `Target.kind` can be."""
 
+STORES: Final = ("memory", "file")
+"""What `Target.store` can be; `file` in a directory of its own, synced before each acknowledgement."""
+
 _STREAMING_FLAGS: Final = ("-mc", "0", "-msu", "0", "-mm", "0", "-mb", "0", "-ma", "0")
 _OPEN_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
@@ -39,6 +42,8 @@ class Target(NamedTuple):
     kind: str
     """One of `KINDS`."""
     command: tuple[str, ...]
+    store: str = "memory"
+    """One of `STORES`: where it keeps events."""
 
     def dialect(self, workload: Workload) -> str | None:
         """Return the generator's dialect for a workload, or None if this server does not take part in it."""
@@ -102,7 +107,10 @@ def _arguments(of: Target, dialect: str, port: int, directory: str) -> list[str]
     arguments = ["-a", "127.0.0.1", "-p", str(port)]
     if dialect == "jetstream":
         return [*arguments, "-js", "-sd", directory]
-    return arguments if of.kind == "nats-server" else [*arguments, *_STREAMING_FLAGS]
+    if of.kind == "nats-server":
+        return arguments
+    store = ["-st", "FILE", "-dir", str(Path(directory) / "store")] if of.store == "file" else []
+    return [*arguments, *_STREAMING_FLAGS, *store]
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -134,7 +142,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def running(of: Target, dialect: str) -> Iterator[Running]:
-    """Run a server with its limits off and its store in memory, until the block ends.
+    """Run a server with its limits off and an empty store, until the block ends.
 
     Raises BenchmarkError if it does not open its port; a BenchmarkError from the block gets the end of the server's log.
     """

@@ -252,6 +252,12 @@ def test_who_takes_part_in_what() -> None:
     assert kinds["durabus"].dialect(WORKLOADS["1p"]) == "streaming"
 
 
+def test_a_file_store_gets_a_directory_of_its_own() -> None:
+    target = servers.target("durabus=sh -c 'echo \"$@\"; exit 3' sh")._replace(store="file")
+    with pytest.raises(BenchmarkError, match=r"-ma 0 -st FILE -dir /.*/store"), servers.running(target, "streaming"):
+        pass
+
+
 def test_a_server_that_does_not_start_is_reported() -> None:
     target = servers.target("durabus=sh -c 'echo the reason; exit 3'")
     with pytest.raises(BenchmarkError, match=r"(?s)exit code 3.*the reason"), servers.running(target, "streaming"):
