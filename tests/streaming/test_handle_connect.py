@@ -430,3 +430,18 @@ def test_a_client_that_goes_while_it_is_asked_frees_its_id_at_once() -> None:
     old.vanish()
     assert new.is_connected, "and the new one did not wait for the rest of it"
     assert bus.now_s == 0
+
+
+def test_a_server_that_stood_still_does_not_take_an_owner_for_dead() -> None:
+    bus = Bus()
+    owner = bus.connect("a")
+    owner.hangs = True  # its answer is on its way, and unread
+    newcomer = bus.dial("a")
+    newcomer.connect()
+    bus.clock.advance(2 * SECOND_NS)
+    bus.settle()
+    assert not newcomer.response, "the time that passed was not the owner's"
+    bus.advance(0.4)
+    assert not newcomer.response
+    bus.advance(0.1)
+    assert newcomer.is_connected

@@ -7,6 +7,7 @@ from durabus.broker.bus import Receiver
 from durabus.streaming.clients import Client
 from durabus.streaming.heartbeats import Heartbeats
 from durabus.streaming.leaving import Leaving
+from durabus.streaming.options import MILLISECOND_NS
 from durabus.streaming.records import ClientRecord, encode_client
 from durabus.streaming.state import State, text
 from durabus.streaming.store_port import KIND_CLIENT
@@ -27,6 +28,8 @@ INVALID_CONNECT: Final = "stan: invalid connection request"
 INVALID_CLIENT_ID: Final = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed"
 ALREADY_REGISTERED: Final = "stan: clientID already registered"
 _ERROR_FIELD: Final = 5
+_PAUSE_NS: Final = 250 * MILLISECOND_NS
+"""A question whose end is noticed this late was not given its time: this process did not run."""
 _CLIENT_ID: Final = re.compile(rb"[a-zA-Z0-9_-]+\Z")
 
 
@@ -40,9 +43,10 @@ class _Probe(Timed):
         self.request = request
         self.reply = reply
         self.token = 0
+        self.due_ns = 0
 
     def on_time(self, now_ns: int) -> None:
-        self.handler.on_probe_unanswered(self)
+        self.handler.on_probe_time(self, now_ns)
 
 
 class ConnectHandler(Receiver):
@@ -91,11 +95,22 @@ class ConnectHandler(Receiver):
         self._probes_by_token[probe.token] = probe
         if self._state.newcomers is not None:
             self._state.newcomers.contested.add(request.client_id)
-        self._state.timers.set(probe, self._state.now_ns + self._state.options.duplicate_probe_timeout_ns)
+        self._wait(probe, self._state.now_ns)
         if self._state.bus.publish(old.record.heartbeat_inbox, self._heartbeats.reply_subject(probe.token), b""):
             return True
         self._forget(probe)
         return False
+
+    def _wait(self, probe: _Probe, now_ns: int) -> None:
+        probe.due_ns = now_ns + self._state.options.duplicate_probe_timeout_ns
+        self._state.timers.set(probe, probe.due_ns)
+
+    def on_probe_time(self, probe: _Probe, now_ns: int) -> None:
+        """The time of a question is over, unless this process stood still: then the answer may be waiting unread."""
+        if now_ns - probe.due_ns >= _PAUSE_NS:
+            self._wait(probe, now_ns)
+        else:
+            self.on_probe_unanswered(probe)
 
     def on_answer(self, token: int) -> bool:
         """The old client is there: the new one is refused. Whether `token` was one of our questions."""

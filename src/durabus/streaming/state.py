@@ -196,6 +196,9 @@ class State:
             )
         if self.options.channels_max and len(self.channels) >= self.options.channels_max:
             raise self._refused(name, "too many channels")
+        complaint = self.store.channel_complaint(name)
+        if complaint:
+            raise self._refused(name, complaint)
         self.channel_id_last += 1
         channel = self.adopt_channel(self.channel_id_last, name)
         self.batch.state.append((KIND_CHANNEL, b"%d" % channel.channel_id, encode_channel_name(name)))

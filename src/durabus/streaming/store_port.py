@@ -171,6 +171,10 @@ class Store:
         """Tell `listener` how work ends, from now on."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    def channel_complaint(self, name: bytes) -> str:
+        """Why a channel cannot have this name here, for who asked for it; empty when it can."""
+        return ""
+
     async def acquire(self, owner: str) -> Lease | None:
         """Become the one writer, or return None: stay standby. Raises StoreError where that is not supported."""
         raise NotImplementedError  # pragma: no cover - abstract

@@ -27,6 +27,10 @@ class DelegatingStore(Store):
         """Tell `listener` how work ends, from now on."""
         self.listener = listener
 
+    def channel_complaint(self, name: bytes) -> str:
+        """As the inner store does."""
+        return self.inner.channel_complaint(name)
+
     async def acquire(self, owner: str) -> Lease | None:
         """As the inner store does."""
         return await self.inner.acquire(owner)

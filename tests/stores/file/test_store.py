@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
-import os
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -14,113 +12,10 @@ import pytest
 from durabus.errors import StoreError
 from durabus.stores.file.layout import LOCK_NAME, segment_name
 from durabus.stores.file.store import FileStore
-from durabus.streaming.store_port import FATAL, KIND_CHANNEL, REFUSED, Batch, Run
-from durabus.testing.conformance.probe import Probe
+from durabus.streaming.store_port import FATAL, REFUSED
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
-from tests.stores.file.journal_steps import MUCH, SMALL, batch_of, body, run_of, segments_of
-
-PATIENCE_S = 20.0
-
-
-class GatedFiles(SimulatedFiles):
-    """Calls of one kind wait at a gate, on whichever thread they are, until the test opens it."""
-
-    def __init__(self, disk: SimulatedDisk, kind: str) -> None:
-        super().__init__(disk)
-        self.kind = kind
-        self.gate = threading.Event()
-        self.gate.set()
-        self.waiting = threading.Semaphore(0)
-
-    def pass_gate(self, kind: str) -> None:
-        if kind == self.kind and not self.gate.is_set():
-            self.waiting.release()
-            assert self.gate.wait(PATIENCE_S), "the gate was never opened"
-
-    async def wait_for_one(self) -> None:
-        """Until a call stands at the gate."""
-        assert await asyncio.to_thread(self.waiting.acquire, True, PATIENCE_S)
-
-    def sync(self, handle: int) -> None:
-        self.pass_gate("sync")
-        super().sync(handle)
-
-    def read(self, handle: int, offset: int, count: int) -> bytes:
-        self.pass_gate("read")
-        return super().read(handle, offset, count)
-
-    def map(self, handle: int) -> memoryview:
-        self.pass_gate("map")
-        return super().map(handle)
-
-
-class Desk:
-    """A store with its listener; batches are numbered as they must be."""
-
-    def __init__(self, store: FileStore) -> None:
-        self.store = store
-        self.probe = Probe(store, PATIENCE_S)
-        self.problems: list[str] = []
-        store.on_problem = self.problems.append
-        self.number = 0
-        self.last = 0
-
-    def submit(self, *runs: Run, batch: Batch | None = None) -> int:
-        self.number += 1
-        batch = batch or batch_of(*runs)
-        batch.number = self.number
-        self.probe.submit(batch)
-        return self.number
-
-    def publish(self, count: int = 1, size: int = 0) -> int:
-        """The next messages of channel 1."""
-        self.last += count
-        return self.submit(run_of(1, self.last - count + 1, count, size))
-
-    async def put(self, count: int = 1, size: int = 0) -> None:
-        number = self.publish(count, size)
-        await self.probe.wait_ended(number)
-        assert number in self.probe.durable, self.probe.failed
-
-    async def recover(self) -> None:
-        recovered = await self.store.recover(None)
-        self.probe.begin_again()
-        self.number = 0
-        self.last = max([found.last_sequence for found in recovered.channels if found.channel_id == 1], default=0)
-        assert recovered.damage == []
-
-    async def messages(self, channel_id: int = 1, first: int = 1) -> list[bytes]:
-        """All messages from `first` on."""
-        found: list[bytes] = []
-        while page := await self.probe.page(self.probe.ask_page(channel_id, first + len(found), 100_000, MUCH)):
-            found += page
-        return found
-
-
-@contextlib.asynccontextmanager
-async def opened(files: SimulatedFiles, segment_bytes: int = SMALL) -> AsyncGenerator[Desk]:
-    """A store on a simulated disk, closed in the end."""
-    desk = Desk(FileStore("simulated", files, segment_bytes))
-    await desk.recover()
-    try:
-        yield desk
-    finally:
-        await asyncio.wait_for(desk.store.close(), PATIENCE_S)
-        desk.probe.check()
-
-
-def broken() -> OSError:
-    return OSError(errno.EIO, os.strerror(errno.EIO))
-
-
-def wanted(last: int, first: int = 1, size: int = 0) -> list[bytes]:
-    return [body(1, sequence, size) for sequence in range(first, last + 1)]
-
-
-def listed(directory: Path) -> dict[str, Path]:
-    """The files of a directory by their names."""
-    return {path.name: path for path in directory.iterdir()}
-
+from tests.stores.file.journal_steps import MUCH, SMALL, batch_of, run_of
+from tests.stores.file.store_steps import PATIENCE_S, Desk, GatedFiles, broken, listed, opened, wanted
 
 # The directory
 
@@ -171,7 +66,7 @@ async def test_what_cannot_be_read_at_a_start_is_said_in_words() -> None:
         await desk.put()
     for kind in ("names", "open", "read", "map", "sync", "sync_directory", "size"):
         again = disk.kill()
-        again.fail(2 if kind == "names" else 1, broken(), kind=kind)  # type: ignore[arg-type]
+        again.fail(2 if kind == "names" else 1, broken(), kind=kind)
         store = FileStore("simulated", SimulatedFiles(again), SMALL)
         with pytest.raises(StoreError, match="the directory simulated cannot be used: input/output error"):
             await store.recover(None)
@@ -471,133 +366,6 @@ async def test_close_waits_for_an_opening_that_was_interrupted(opening: Opening)
     await asyncio.wait_for(closing, PATIENCE_S)
     assert desk.probe.page_now(page) == wanted(3, 2)
     assert SimulatedFiles(files._disk).lock(LOCK_NAME) is not None
-
-
-# Reading
-
-
-async def test_reading_ahead_is_bounded_by_bytes() -> None:
-    """Large messages of many channels that are asked for one by one: what is read ahead stays within a page each."""
-    disk = SimulatedDisk()
-    async with opened(SimulatedFiles(disk), 32 << 20) as first:
-        for _ in range(40):
-            await first.put(1, 100_000)
-    files = SimulatedFiles(disk.kill())
-    async with opened(files, 32 << 20) as desk:
-        before = len(files._disk.calls)
-        request = desk.probe.ask_page(1, 1, 1, 1)
-        assert await desk.probe.page(request) == wanted(1, 1, 100_000)
-        reads = [kind for kind, _ in files._disk.calls[before:]].count("read")
-        assert 2 <= reads <= 10
-        assert desk.store.read_now(1, 2, 1, 1) == wanted(2, 2, 100_000)
-        assert desk.store.read_now(1, 20, 1, 1) is None
-
-
-async def test_reading_ahead_is_bounded_by_count() -> None:
-    disk = SimulatedDisk()
-    async with opened(SimulatedFiles(disk), 32 << 20) as first:
-        await first.put(1)
-        for _ in range(2999):
-            first.publish(1)
-        await first.probe.wait_all_ended()
-    files = SimulatedFiles(disk.kill())
-    async with opened(files, 32 << 20) as desk:
-        before = len(files._disk.calls)
-        assert await desk.probe.page(desk.probe.ask_page(1, 1, 10, MUCH)) == wanted(10)
-        assert [kind for kind, _ in files._disk.calls[before:]].count("read") == 1024
-        assert desk.store.read_now(1, 1024, 9, MUCH) == wanted(1024, 1024)
-        assert desk.store.read_now(1, 1025, 9, MUCH) is None
-        assert await desk.messages() == wanted(3000)
-
-
-async def test_a_damaged_message_is_left_out_and_told() -> None:
-    disk = SimulatedDisk()
-    async with opened(SimulatedFiles(disk)) as first:
-        await first.put(3, 20)
-        await first.put(2, 20)
-    content = disk.contents()[segment_name(1)]
-    again = disk.kill()
-    files = SimulatedFiles(again)
-    async with opened(files) as desk:
-        at = content.index(body(1, 2))
-        handle = files.open(segment_name(1), True)
-        files.write(handle, at + 8, b"?")
-        files.close(handle)
-        page = await desk.probe.page(desk.probe.ask_page(1, 1, 10, MUCH))
-        assert page == [body(1, 1, 20), b"", body(1, 3, 20), body(1, 4, 20), body(1, 5, 20)]
-        assert desk.store.has_lost
-        assert any("message 2 of channel 1 is damaged" in problem for problem in desk.problems)
-
-
-async def test_a_read_that_fails_is_answered_and_may_succeed_later() -> None:
-    disk = SimulatedDisk()
-    async with opened(SimulatedFiles(disk)) as first:
-        await first.put(3)
-    files = SimulatedFiles(disk.kill())
-    async with opened(files) as desk:
-        files._disk.fail(1, broken(), kind="read")
-        page = await desk.probe.page(desk.probe.ask_page(1, 1, 10, MUCH))
-        assert page in ([], [b""])
-        assert await desk.messages() == wanted(3)
-
-
-async def test_a_damaged_index_answers_everybody() -> None:
-    """Also whoever looks for a time, and the work in the background: nobody waits for ever."""
-    disk = SimulatedDisk()
-    async with opened(SimulatedFiles(disk)) as first:
-        for _ in range(30):
-            await first.put(1, 300)
-    again = disk.kill()
-    name = next(name for name in again.contents() if name.endswith(".index"))
-    again.put(name, again.contents()[name][:-10] + bytes(10))
-    async with opened(SimulatedFiles(again)) as desk:
-        assert await desk.probe.found(desk.probe.ask_seek(1, 1)) == 1
-        assert await desk.messages() == wanted(30, 1, 300)
-        for _ in range(20):
-            await desk.put(1, 300)
-        desk.submit(batch=batch_of(floors={1: 49}))
-        await desk.probe.wait_all_ended()
-        assert await desk.messages(1, 49) == wanted(50, 49, 300)
-
-
-async def test_a_page_that_comes_after_its_channel_was_deleted_is_empty() -> None:
-    disk = SimulatedDisk()
-    async with opened(SimulatedFiles(disk)) as first:
-        await first.put(3)
-    files = GatedFiles(disk.kill(), "read")
-    async with opened(files) as desk:
-        files.gate.clear()
-        request = desk.probe.ask_page(1, 1, 10, MUCH)
-        await files.wait_for_one()
-        number = desk.submit(batch=batch_of(state=[(KIND_CHANNEL, b"1", None)]))
-        await desk.probe.wait_ended(number)
-        files.gate.set()
-        assert await desk.probe.page(request) == []
-        assert await desk.messages() == []
-
-
-async def test_many_readers_while_segments_come_and_go(tmp_path: Path) -> None:
-    """Real files and threads: whoever reads gets what is right, while segments begin, are sealed, dropped and used again."""
-    desk = Desk(FileStore(str(tmp_path), None, 16 * SMALL))
-    await desk.recover()
-    for step in range(120):
-        desk.last += 20
-        run = run_of(1, desk.last - 19, 20, 100)
-        floor = max(1, desk.last - 1500)
-        number = desk.submit(batch=batch_of(run, floors={1: floor}))
-        requests = [
-            (first, desk.probe.ask_page(1, first, 50, MUCH)) for first in range(floor + 50, desk.last - 60, 199)
-        ]
-        for first, request in requests:
-            page = await desk.probe.page(request)
-            assert page == wanted(first + len(page) - 1, first, 100)
-            assert page, (step, first)
-        await desk.probe.wait_ended(number)
-    assert desk.problems == []
-    await desk.recover()
-    assert await desk.messages(1, desk.last - 1500) == wanted(desk.last, desk.last - 1500, 100)
-    assert len(segments_of(dict.fromkeys(listed(tmp_path), b""))) <= 5
-    await desk.store.close()
 
 
 async def test_nobody_has_to_listen() -> None:

@@ -46,7 +46,8 @@ def compact(files: Files, segment: Segment, floors: dict[int, int]) -> Segment |
     Raises OSError; then the old file is still in its place.
     """
     name = segment_name(segment.number)
-    header = SegmentHeader(segment.number, segment.header.epoch, 1, 0, secrets.randbits(64), COMPACTED)
+    old = segment.header
+    header = SegmentHeader(old.number, old.epoch, 1, old.previous_end, secrets.randbits(64), COMPACTED)
     data = encode_header(header)
     if name + NEW_SUFFIX in files.names():
         files.remove(name + NEW_SUFFIX)
