@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from durabus.stores.file.files import OsFiles
+from durabus.stores.file.files import OsFiles, make_directory
 from tests.stores.file.file_steps import failing, made
 
 
@@ -300,3 +300,25 @@ def test_a_lock_that_cannot_be_taken_is_an_error(tmp_path: Path, monkeypatch: py
     with failing(errno.ENOLCK, "lock"):
         files.lock("lock")
     assert open_descriptors() == before
+
+
+def test_a_directory_is_made_with_those_above_it_and_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    real_sync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    make_directory(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    make_directory(tmp_path / "a" / "b")
+    assert len(synced) == 2, "what is there already is left alone"
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        make_directory(tmp_path / "file" / "a")

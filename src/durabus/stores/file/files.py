@@ -12,11 +12,12 @@ import mmap
 import os
 import struct
 import sys
+from pathlib import Path
 from typing import Final, NoReturn
 
 from mypy_extensions import mypyc_attr
 
-__all__ = ["Files", "OsFiles", "check_name"]
+__all__ = ["Files", "OsFiles", "check_name", "make_directory"]
 
 FILE_MODE: Final = 0o600
 WHOLE_READ_BYTES: Final = 1 << 20
@@ -27,6 +28,21 @@ def check_name(name: str) -> None:
     """Raise OSError (EINVAL) unless `name` is that of a file right in the directory."""
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory `path`, and those above it, so that a power cut does not take it away again. Raises OSError."""
+    missing: list[Path] = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(exist_ok=True)
+        descriptor = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

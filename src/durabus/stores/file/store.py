@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Final, TypeVar
 
 from durabus.errors import StoreError
-from durabus.stores.file.files import Files, OsFiles
+from durabus.stores.file.files import Files, OsFiles, make_directory
 from durabus.stores.file.journal import SEGMENT_BYTES, Journal, JournalJob, Task
 from durabus.stores.file.layout import LOCK_NAME
 from durabus.stores.file.reader import LOST, Stretch
@@ -98,7 +98,7 @@ class FileStore(Store):
             return self._journal
         try:
             if self._files is None:
-                Path(self._directory).mkdir(parents=True, exist_ok=True)
+                make_directory(Path(self._directory))
                 self._files = OsFiles(self._directory)
             if self._lock < 0:
                 lock = self._files.lock(LOCK_NAME)
@@ -199,6 +199,8 @@ class FileStore(Store):
             self._journal.writer.write(writable)
         except WriteError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever, and nothing counts
+            return WriteError(FATAL, f"internal error in the FILE store, please report it: {error!r}")
         return None
 
     def _on_written(self, jobs: list[JournalJob], durable_count: int, error: WriteError | None) -> None:
@@ -310,7 +312,19 @@ class FileStore(Store):
             finally:
                 self._ended()
 
-        pool.submit(lambda: loop.call_soon_threadsafe(finish, work()))
+        def crash(error: Exception) -> None:
+            self.on_problem(f"internal error in the FILE store, please report it: {error!r}")
+            self._ended()
+
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001 - whoever waits for the store must not wait for ever
+                loop.call_soon_threadsafe(crash, error)
+            else:
+                loop.call_soon_threadsafe(finish, result)
+
+        pool.submit(run)
 
     def _answer(self, request: int, bodies: list[bytes]) -> None:
         if self._listener is not None:
