@@ -307,7 +307,7 @@ def test_a_directory_is_made_with_those_above_it_and_synced(tmp_path: Path, monk
     real_sync = os.fsync
 
     def sync(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         real_sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", sync)
