@@ -186,7 +186,6 @@ class PostgresServer(DatabaseServer):
             "port": str(self.port),
             "listen_addresses": HOST,
             "unix_socket_directories": str(self.folder),
-            "fsync": os.environ.get("DURABUS_TEST_FSYNC", "off"),
             "max_connections": "200",
         }
         return [
@@ -250,7 +249,6 @@ class MariadbServer(DatabaseServer):
         )
 
     def command(self) -> list[str]:
-        flush = "1" if os.environ.get("DURABUS_TEST_FSYNC") == "on" else "2"
         return [
             self._server,
             "--no-defaults",
@@ -259,7 +257,6 @@ class MariadbServer(DatabaseServer):
             f"--port={self.port}",
             f"--bind-address={HOST}",
             f"--pid-file={self.folder / 'pid'}",
-            f"--innodb-flush-log-at-trx-commit={flush}",
         ]
 
     def is_ready(self) -> bool:

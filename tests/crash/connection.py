@@ -109,7 +109,8 @@ class Connection(asyncio.Protocol):
             raise ConnectionError("the connection is lost")
         self._count += 1
         reply = b"%b.%d" % (inbox, self._count)
-        answer = self._answers[reply] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answers[reply] = answer
 
         def on_answer(_: bytes, payload: bytes) -> None:
             if not answer.done():

@@ -6,6 +6,7 @@ deliveries: what somebody was sent at a sequence has to stay there. What is wron
 
 from array import array
 from collections import deque
+from collections.abc import Callable
 
 from tests.crash.messages import describe, key_within, publisher_of
 
@@ -216,6 +217,8 @@ class DurableLedger:
         self._first_unacknowledged = 1
         self._resumes_at = 0  # where it has to go on; 0 when it has
         self._delivered: set[int] = set()  # in this life
+        self._expected: set[int] = set()  # what has to come in this life, and has not yet
+        self._on_complete: Callable[[], None] = lambda: None
         self._confirmed: list[tuple[float, list[int]]] = []  # what the server has read, and since when that is known
 
     @property
@@ -227,6 +230,7 @@ class DurableLedger:
         """The server starts."""
         self._delivered.clear()
         self._confirmed.clear()
+        self._expected = set()
         states = self._states
         while self._first_unacknowledged < len(states) and states[self._first_unacknowledged] != NEVER:
             self._first_unacknowledged += 1
@@ -240,8 +244,8 @@ class DurableLedger:
                     self.settled_count += self._states[sequence] != SETTLED
                     self._states[sequence] = SETTLED
 
-    def delivered(self, sequence: int) -> None:
-        """It is sent a message."""
+    def delivered(self, sequence: int, *, is_new: bool) -> None:
+        """It is sent a message; one that is not `is_new` is marked as a redelivery."""
         self.delivered_count += 1
         states = self._states
         if sequence >= len(states):
@@ -249,15 +253,25 @@ class DurableLedger:
         if states[sequence] != NEVER:
             self.repeated_count += 1
         if states[sequence] == SETTLED:
-            self._complaints.add(f"{self.name}: {sequence} came again, although it was acknowledged long before the kill")
-        # A group has several members, and nobody can tell whose socket was quicker.
-        if self._resumes_at and not self._is_group and sequence >= self._resumes_at:
-            if sequence > self._resumes_at:
-                self._complaints.add(
-                    f"{self.name}: goes on with {sequence}, its first unacknowledged message is {self._resumes_at}"
-                )
-            self._resumes_at = 0
+            self._complaints.add(
+                f"{self.name}: {sequence} came again, although it was acknowledged long before the kill"
+            )
+        self._check_order(sequence, is_new=is_new)
         self._delivered.add(sequence)
+        if sequence in self._expected:
+            self._expected.discard(sequence)
+            if not self._expected:
+                self._on_complete()
+
+    def _check_order(self, sequence: int, *, is_new: bool) -> None:
+        """Nothing new before all that is unacknowledged since the life before; a group's members have own sockets."""
+        if sequence == self._resumes_at:
+            self._resumes_at = 0
+        elif is_new and 0 < self._resumes_at < sequence and not self._is_group:
+            self._complaints.add(
+                f"{self.name}: goes on with {sequence}, its first unacknowledged message is {self._resumes_at}"
+            )
+            self._resumes_at = 0
 
     def acknowledged(self, sequence: int) -> None:
         """It acknowledges what it was sent."""
@@ -268,13 +282,22 @@ class DurableLedger:
         """The server has read these acknowledgements."""
         self._confirmed.append((now_s, sequences))
 
-    def missing(self, last: int) -> set[int]:
-        """What it never acknowledged, up to `last`, and was not sent in this life either."""
+    def expect(self, last: int, on_complete: Callable[[], None]) -> None:
+        """Call `on_complete` when, up to `last`, it was sent all that it never acknowledged; perhaps within this call."""
         states, delivered = self._states, self._delivered
-        return {
+        self._on_complete = on_complete
+        self._expected = {
             sequence
             for sequence in range(self._first_unacknowledged, last + 1)
             if sequence not in delivered and (sequence >= len(states) or states[sequence] == NEVER)
         }
+        if not self._expected:
+            on_complete()
 
-
+    def give_up(self) -> None:
+        """What was expected does not come."""
+        if self._expected:
+            self._complaints.add(
+                f"{self.name}: was not sent {len(self._expected)} messages that it never acknowledged,"
+                f" {min(self._expected)} first and {max(self._expected)} last"
+            )

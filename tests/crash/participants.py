@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Callable
 from typing import Final
 
 from tests.blackbox.stan_client import CLUSTER, SEQUENCE, Fields, read_fields
@@ -31,7 +30,8 @@ HELD_BACK: Final = 0.05
 """How much a subscriber does not acknowledge before the next life: in part, and at most (below its MaxInFlight)."""
 SUBSCRIPTION_IN_FLIGHT_MAX: Final = 1024
 READER_IN_FLIGHT_MAX: Final = 1 << 30
-ACK_WAIT_S: Final = 30
+ACK_WAIT_S: Final = 1
+"""A durable whose window was full when its position was kept goes on after AckWait, so this is how long checks can take."""
 
 _numbers = itertools.count(1)
 
@@ -39,8 +39,8 @@ _numbers = itertools.count(1)
 class Life:
     """One life of the server, as the clients know it. `complaints` is the list of the whole test."""
 
-    def __init__(self, port: int, complaints: Complaints, durables: list[DurableLedger]) -> None:
-        self.port = port
+    def __init__(self, complaints: Complaints, durables: list[DurableLedger]) -> None:
+        self.port = 0
         self.complaints = complaints
         self.is_ending = False  # from now on, connections may be lost
         self.published_s = 0.0  # when the last of the publishes that are acknowledged was sent
@@ -54,7 +54,10 @@ class Life:
         self.published_s = sent_s
         if not self.has_settled.is_set():
             firsts_s = [durable.first_confirmed_s for durable in self._durables]
-            if all(first_s is not None and first_s + durable.SETTLING_S <= sent_s for first_s, durable in zip(firsts_s, self._durables, strict=True)):
+            if all(
+                first_s is not None and first_s + durable.SETTLING_S <= sent_s
+                for first_s, durable in zip(firsts_s, self._durables, strict=True)
+            ):
                 self.has_settled.set()
 
 
@@ -69,17 +72,20 @@ class Participant:
         self.connection_id = b""
         self.subjects = Fields()
         self._inbox = b""
+        self._is_leaving = False
         self._listens: dict[bytes, Handler] = {}
 
     async def go_on(self, life: Life, *, anew: bool) -> None:
         """Connect to the server of `life`."""
         self.life = life
+        self._is_leaving = False
         self.connection = connection = await Connection.open(life.port)
         connection.lost.add_done_callback(lambda _: self._on_lost(life))
         if anew or not self.is_settled_in:
             self.is_settled_in = False
             await self._register(connection)
             await self.settle_in(connection)
+            connection.flush()
             self.is_settled_in = True
             return
         for subject, handler in self._listens.items():
@@ -90,7 +96,7 @@ class Participant:
         self._expect_no(error, "is not known any more")
 
     def _on_lost(self, life: Life) -> None:
-        if not life.is_ending:
+        if not life.is_ending and not self._is_leaving:
             life.complaints.add(f"{self.client_id.decode()}: the server closed the connection")
 
     def _expect_no(self, error: bytes, what: str) -> None:
@@ -125,7 +131,16 @@ class Participant:
     def prepare(self, connection: Connection) -> None:
         """What has to be done on each connection."""
 
-    async def subscribe(self, channel: bytes, handler: Handler, *, start: int, group: bytes = b"", durable: bytes = b"", in_flight_max: int) -> bytes:
+    async def subscribe(
+        self,
+        channel: bytes,
+        handler: Handler,
+        *,
+        start: int,
+        group: bytes = b"",
+        durable: bytes = b"",
+        in_flight_max: int,
+    ) -> bytes:
         """Subscribe; the ack inbox."""
         connection = self.connection
         assert connection is not None
@@ -147,10 +162,9 @@ class Participant:
 
     async def close(self) -> None:
         """Close the connection, if there is one, whatever the server will think."""
-        if self.connection is not None and self.life is not None:
-            is_ending, self.life.is_ending = self.life.is_ending, True
+        if self.connection is not None:
+            self._is_leaving = True
             await self.connection.close()
-            self.life.is_ending = is_ending
 
 
 class Publisher(Participant):
@@ -236,12 +250,12 @@ class Subscriber(Participant):
 
     def __init__(self, client_id: bytes, durable: DurableLedger, group: bytes, chance: random.Random) -> None:
         super().__init__(client_id)
-        self.on_delivered: Callable[[int], None] = lambda _: None
         self._durable = durable
         self._group = group
         self._chance = chance
         self._ack_inbox = b""
-        self._held_back = 0
+        self._held_back: set[int] = set()  # in this life
+        self._early: list[int] = []  # came before we knew where acknowledgements go
         self._unconfirmed: list[int] = []
         self._is_asking = False
         self._ack_start = blob(1, durable.channel.name) + b"\x10"
@@ -249,6 +263,7 @@ class Subscriber(Participant):
     async def settle_in(self, connection: Connection) -> None:
         """Subscribe, from the first message on if nobody has before."""
         self.prepare(connection)
+        self._ack_inbox = b""
         self._ack_inbox = await self.subscribe(
             self._durable.channel.name,
             self._on_message,
@@ -257,36 +272,35 @@ class Subscriber(Participant):
             durable=b"position",
             in_flight_max=SUBSCRIPTION_IN_FLIGHT_MAX,
         )
-        self._acknowledge_early()
+        early, self._early = self._early, []
+        for sequence in early:
+            self._acknowledge(sequence)
+        self._ask()
 
     def prepare(self, connection: Connection) -> None:
         """Nothing of the old connection counts."""
-        self._held_back = 0
+        self._held_back = set()
+        self._early = []
         self._unconfirmed = []
         self._is_asking = False
         connection.after_chunk = self._ask
-
-    def _acknowledge_early(self) -> None:
-        """What came with the answer to the subscribe request could not be acknowledged before we knew where to."""
-        for sequence in self._early:
-            self._acknowledge(sequence)
-        self._early.clear()
-        assert self.connection is not None
-        self._ask()
-        self.connection.flush()
 
     def _on_message(self, _: bytes, payload: bytes) -> None:
         fields = read_fields(payload)
         sequence = fields.number(1)
         self._durable.channel.seen(sequence, fields.text(4), fields.number(5))
-        self._durable.delivered(sequence)
-        self.on_delivered(sequence)
-        if self._held_back < HELD_BACK_MAX and self._chance.random() < HELD_BACK:
-            self._held_back += 1
+        self._durable.delivered(sequence, is_new=not fields.number(6))
+        if sequence in self._held_back:
+            return
+        if len(self._held_back) < HELD_BACK_MAX and self._chance.random() < HELD_BACK:
+            self._held_back.add(sequence)
         else:
             self._acknowledge(sequence)
 
     def _acknowledge(self, sequence: int) -> None:
+        if not self._ack_inbox:
+            self._early.append(sequence)
+            return
         assert self.connection is not None
         self._durable.acknowledged(sequence)
         self._unconfirmed.append(sequence)
@@ -350,7 +364,13 @@ class Reader(Participant):
     async def _publish_marker(self, channel: ChannelLedger, connection: Connection) -> int:
         key = key_of(MARKER, next(_numbers), 0)
         guid, data = b"%d" % key, data_of(key)
-        payload = blob(1, self.client_id) + blob(2, guid) + blob(3, channel.name) + blob(5, data) + blob(6, self.connection_id)
+        payload = (
+            blob(1, self.client_id)
+            + blob(2, guid)
+            + blob(3, channel.name)
+            + blob(5, data)
+            + blob(6, self.connection_id)
+        )
         channel.sent(key)
         answer = await connection.request(self.subjects.text(1) + b"." + channel.name, payload, self._inbox)
         self._expect_no(read_fields(answer).text(2), "may not publish")

@@ -74,6 +74,19 @@ async def test_an_owner_that_stood_still_writes_nothing_any_more(kind: str, sour
         assert sorted(key for _, key, _ in (await last.recover()).state) == [b"1", b"1", b"server"]
 
 
+async def test_an_owner_that_was_overtaken_stumbles_over_what_the_other_one_wrote(kind: str, source: str) -> None:
+    async with driven(open_store(kind, source), "first") as old:
+        await old.begin()
+        await freeze(old)
+        async with driven(open_store(kind, source), "second") as new:
+            batch = new.batch()
+            new.publish(batch, 1, 2, b"new")
+            assert await new.submit(batch) is None
+            batch = old.batch()
+            old.publish(batch, 1, 3)
+            assert await old.submit(batch) == (FATAL, LOST)
+
+
 async def test_an_owner_that_wakes_up_sees_that_it_was_overtaken(kind: str, source: str) -> None:
     async with driven(open_store(kind, source), "first") as driver:
         await driver.begin()

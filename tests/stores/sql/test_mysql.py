@@ -82,6 +82,19 @@ async def test_messages_above_64_kb_on_the_tables_of_the_original(source: str) -
         assert await driver.messages() == bodies(1, 1, b"x" * 65_000)
 
 
+async def test_a_commit_that_is_not_on_the_disk_is_told(source: str) -> None:
+    ask("mysql", source, "SET GLOBAL innodb_flush_log_at_trx_commit=2")
+    try:
+        async with driven(open_store("mysql", source)) as driver:
+            damage = (await driver.recover()).damage
+    finally:
+        ask("mysql", source, "SET GLOBAL innodb_flush_log_at_trx_commit=1")
+    assert damage == [
+        "sql: MySQL runs with innodb_flush_log_at_trx_commit=2: "
+        "what was acknowledged is lost when the machine of the database fails"
+    ]
+
+
 async def test_what_does_not_fit_is_an_error_and_not_cut_off(source: str) -> None:
     source += "&sql_mode=%27%27"
     async with driven(open_store("mysql", source)) as driver:

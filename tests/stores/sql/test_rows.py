@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from durabus.stores.sql.rows import (
     channel_column,
+    channel_complaint,
     channel_name,
     client_columns,
     client_record,
@@ -74,6 +75,23 @@ def test_a_client() -> None:
     value = encode_client(ClientRecord(b"me", b"_INBOX.heart", b"id", 1))
     assert client_columns(b"me", value) == ("me", "_INBOX.heart", value)
     assert client_record("me", "_INBOX.heart", value) == (b"me", value)
+
+
+def test_long_client_ids_are_different_ones() -> None:
+    columns = [
+        client_columns(b"x" * 2000 + end, encode_client(ClientRecord(b"x" * 2000 + end, b"", b"", 1)))
+        for end in (b"a", b"b")
+    ]
+    assert columns[0][0] != columns[1][0]
+    assert all(len(identity) == 250 for identity, _, _ in columns)
+    assert client_record(*columns[0])[0] == b"x" * 2000 + b"a"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_refused"), [(b"x" * 1024, False), (b"x" * 1025, True), (b"\xff" * 341, False), (b"\xff" * 342, True)]
+)
+def test_a_name_that_is_too_long(name: bytes, is_refused: bool) -> None:
+    assert bool(channel_complaint(name)) == is_refused
 
 
 def test_a_client_of_which_there_is_no_record() -> None:
