@@ -26,6 +26,7 @@ def flags(kind: str, source: str) -> tuple[str, ...]:
     return ("-st", "SQL", "-sql_driver", kind, "-sql_source", source)
 
 
+@pytest.mark.row(153)
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_there_after_a_kill(kind: str, tmp_path: Path) -> None:
     told = flags(kind, new_source(kind, tmp_path))

@@ -23,7 +23,7 @@ ORIGINAL = """
     store store_dir syslog syslog_name t tls tls_client_cacert tls_client_cert tls_client_key tlscacert tlscert tlskey
     tlsverify trace user v version
 """
-OURS = ["presence_grace"]
+OURS = ["presence_grace", "sql_create_tables"]
 
 
 @pytest.mark.row(116)

@@ -40,6 +40,7 @@ def test_what_becomes_of_each() -> None:
         "sql_source",
         "sql_no_caching",
         "sql_max_open_conns",
+        "sql_create_tables",
     }
 
 

@@ -93,6 +93,7 @@ SET_IN: dict[str, dict[str, tuple[str, str, Setting]]] = {
         "no_caching": ("yes", "sql.no_caching", True),
         "max_open_conns max_conns": ("1", "sql.connections_max", 1),
         "bulk_insert_limit": ("2", "sql.bulk_insert_messages", 2),
+        "create_tables": ("no", "sql.create_tables", False),
     },
 }
 REFUSED: dict[str, tuple[str, str]] = {

@@ -118,11 +118,6 @@ def check_streaming(streaming: StreamingOptions) -> None:
         raise OptionsError(f"I/O batch size must be at least 1 ({streaming.io_batch_size})")
     if streaming.ft_group and streaming.store == "MEMORY":
         raise OptionsError("ft: only FILE or SQL stores supported in FT mode")
-    if streaming.ft_group and streaming.store == "FILE":
-        raise OptionsError(
-            "ft: standby servers on the FILE store are not available yet: leave -ft_group out, "
-            "and have one server use the directory"
-        )
 
 
 def check_broker(broker: BrokerOptions) -> None:

@@ -159,6 +159,8 @@ class SqlOptions:
     """Connections to the database; 0: as many as are of use."""
     bulk_insert_messages: int = 0
     """Messages of one INSERT in the original."""
+    create_tables: bool = True
+    """Whether tables that are missing are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

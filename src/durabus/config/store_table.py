@@ -177,6 +177,7 @@ STORE_TABLE: tuple[StoreOption, ...] = (
         "no_caching", "no_caching", BOOL, "no_caching", help="a row for each message that waits for acknowledgement"
     ),
     of_sql("max_open_conns", "max_open_conns max_conns", INT, "connections_max", help="connections, 0 for any number"),
+    of_sql("create_tables", "create_tables", BOOL, "create_tables", help="make tables that are missing"),
     of_sql(
         "bulk_insert_limit",
         "bulk_insert_limit",

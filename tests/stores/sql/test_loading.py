@@ -36,6 +36,7 @@ def original_bodies(first: int, last: int) -> list[bytes]:
     ]
 
 
+@pytest.mark.row(153)
 @pytest.mark.parametrize("single_rows", [False, True])
 async def test_a_database_of_the_original_is_taken_over(kind: str, source: str, single_rows: bool) -> None:
     write_original(kind, source, single_rows=single_rows)
@@ -64,6 +65,7 @@ async def test_a_database_of_the_original_is_taken_over(kind: str, source: str, 
         assert await driver.probe.found(driver.probe.ask_seek(2, 0)) == 8
 
 
+@pytest.mark.row(153)
 async def test_the_original_finds_what_it_needs_again(kind: str, source: str) -> None:
     """After work of ours, its columns say to the original what they say to us."""
     write_original(kind, source, single_rows=False)
@@ -98,6 +100,7 @@ async def test_the_original_finds_what_it_needs_again(kind: str, source: str) ->
     assert ask(kind, source, f"SELECT {server[kind]} FROM ServerInfo")[0][0].lower() == SERVER.hex()
 
 
+@pytest.mark.row(155)
 async def test_a_position_beyond_all_messages_is_a_used_number(kind: str, source: str) -> None:
     """The original's messages expired when it started, so only a subscription tells how far it was."""
     write_original(kind, source, single_rows=False)

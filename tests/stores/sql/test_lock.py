@@ -25,6 +25,7 @@ async def freeze(driver: Driver) -> None:
     await ticking
 
 
+@pytest.mark.row(156)
 async def test_the_owner_counts_and_the_other_one_waits(kind: str, source: str) -> None:
     async with driven(open_store(kind, source), "first") as driver:
         await driver.begin()
@@ -47,6 +48,7 @@ async def test_the_next_owner_has_a_higher_epoch(kind: str, source: str) -> None
     assert epochs[0] < epochs[1]
 
 
+@pytest.mark.row(156)
 async def test_an_owner_that_stood_still_writes_nothing_any_more(kind: str, source: str) -> None:
     async with driven(open_store(kind, source), "first") as old:
         await old.begin()
@@ -87,6 +89,7 @@ async def test_an_owner_that_was_overtaken_stumbles_over_what_the_other_one_wrot
             assert await old.submit(batch) == (FATAL, LOST)
 
 
+@pytest.mark.row(156)
 async def test_an_owner_that_wakes_up_sees_that_it_was_overtaken(kind: str, source: str) -> None:
     async with driven(open_store(kind, source), "first") as driver:
         await driver.begin()

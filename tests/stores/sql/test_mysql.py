@@ -9,7 +9,7 @@ from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.mysql import MysqlDatabase, _filled, _literal, _outcome
 from durabus.stores.sql.source import parse_mysql
-from durabus.streaming.store_port import REFUSED, UNKNOWN
+from durabus.streaming.store_port import REFUSED, UNKNOWN, Cursor
 from tests.databases import PASSWORD, MariadbServer, mariadb_server
 from tests.stores.sql.driving import bodies, driven
 from tests.stores.sql.original_rows import CREATION
@@ -90,8 +90,10 @@ async def test_a_commit_that_is_not_on_the_disk_is_told(source: str) -> None:
     finally:
         ask("mysql", source, "SET GLOBAL innodb_flush_log_at_trx_commit=1")
     assert damage == [
-        "sql: MySQL runs with innodb_flush_log_at_trx_commit=2: "
-        "what was acknowledged is lost when the machine of the database fails"
+        (
+            "sql: MySQL runs with innodb_flush_log_at_trx_commit=2: "
+            "what was acknowledged is lost when the machine of the database fails"
+        )
     ]
 
 
@@ -103,6 +105,7 @@ async def test_what_does_not_fit_is_an_error_and_not_cut_off(source: str) -> Non
             await driver.store._database.execute("UPDATE StoreLock SET id=?", ("x" * 31,))
 
 
+@pytest.mark.row(157)
 async def test_many_rows_and_many_bytes_are_several_statements(source: str) -> None:
     async with driven(open_store("mysql", source)) as driver:
         await driver.begin()
@@ -113,6 +116,23 @@ async def test_many_rows_and_many_bytes_are_several_statements(source: str) -> N
         assert await driver.submit(batch) is None
         assert await driver.messages() == bodies(1, 2500, b"x" * 2000)
     assert ask("mysql", source, "SELECT COUNT(*) FROM Clients") == [("1498",)]
+
+
+async def test_many_positions_are_one_statement(source: str) -> None:
+    async with driven(open_store("mysql", source)) as driver:
+        await driver.begin()
+        batch = driver.batch()
+        for number in range(2, 1500):
+            driver.add_subscription(batch, number, b"foo")
+        driver.publish(batch, 1, 5)
+        batch.cursors = [Cursor(number, 5, []) for number in range(1, 1500)]
+        assert await driver.submit(batch) is None
+        batch = driver.batch()
+        batch.cursors = [Cursor(number, 3 + number % 2, [(1, 2)]) for number in range(1, 1500)]
+        assert await driver.submit(batch) is None
+        found = (await driver.recover()).cursors
+        assert [(one.last_sent, one.pending) for one in found] == [(3 + n % 2, [(1, 2)]) for n in range(1, 1500)]
+    assert ask("mysql", source, "SELECT COUNT(*), MAX(LENGTH(proto)) > 0 FROM Subscriptions") == [("1499", "1")]
 
 
 async def test_by_its_unix_socket(source: str) -> None:

@@ -40,11 +40,13 @@ def test_options_become_rules() -> None:
                 "sql.driver": "sqlite",
                 "sql.source": "x.db",
                 "sql.no_caching": True,
+                "sql.create_tables": False,
             },
         )
     )
     assert store.name == "SQL"
     assert store._rules.single_rows
+    assert not store._create_tables
     assert store._rules.discover_prefix == b"my.discover"
 
 

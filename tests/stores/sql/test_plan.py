@@ -157,6 +157,7 @@ def test_the_server_has_one_row() -> None:
     assert b"_STAN.pub.c" in str(contents.server).encode()
 
 
+@pytest.mark.row(159)
 def test_the_highest_subscription_leaves_a_tombstone_and_others_do_not() -> None:
     contents = known()
     changes = plan(batch_of((KIND_SUBSCRIPTION, b"4", None), (KIND_SUBSCRIPTION, b"5", None)), contents, Rules())
@@ -221,6 +222,7 @@ def test_many_pending_messages_are_several_rows() -> None:
     assert all(len(bytes(row[4])) < 65_536 for row in found)  # type: ignore[call-overload]
 
 
+@pytest.mark.row(153)
 def test_without_a_cache_each_pending_message_is_a_row() -> None:
     batch = batch_of()
     batch.cursors = [Cursor(4, 9, [(2, 3), (7, 7)])]

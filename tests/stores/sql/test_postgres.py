@@ -44,6 +44,7 @@ def test_how_it_fails(error: Exception, is_committing: bool, expected: int) -> N
     assert _outcome(error, is_committing) == expected
 
 
+@pytest.mark.row(157)
 @pytest.mark.parametrize("count", [1, 49, 50, 3000])
 async def test_few_messages_are_arrays_and_many_are_copied(source: str, count: int) -> None:
     async with driven(open_store("postgres", source)) as driver:
@@ -95,6 +96,7 @@ async def test_a_wrong_password_is_not_told(source: str) -> None:
     assert PASSWORD not in str(caught.value)
 
 
+@pytest.mark.row(158)
 async def test_an_answer_that_does_not_come(source: str) -> None:
     store = open_store("postgres", source + " readTimeout=100ms writeTimeout=200ms")
     async with driven(store) as driver:

@@ -1,5 +1,7 @@
 """Tables are made when they are missing, and those that are there stay as they are."""
 
+import asyncio
+
 import pytest
 
 from durabus.errors import StoreError
@@ -36,10 +38,23 @@ async def test_the_tables_of_the_original_will_do(kind: str, source: str) -> Non
     assert BLOB_BYTES_MAX["blob"] == 65_535
 
 
+async def test_servers_that_begin_at_once_make_one_row(kind: str, source: str) -> None:
+    """The row of the lock is one, however many servers of a group make it; one that stumbles tries again."""
+    databases = [new_database(kind, source) for _ in range(4)]
+    for database in databases:
+        await database.open(False)
+    await prepare_tables(databases[0], True)
+    ask(kind, source, "DELETE FROM StoreLock")
+    await asyncio.gather(*(prepare_tables(database, True) for database in databases), return_exceptions=True)
+    for database in databases:
+        await database.close()
+    assert ask(kind, source, "SELECT COUNT(*) FROM StoreLock") == [("1",)]
+
+
 async def test_a_table_is_missing(kind: str, source: str) -> None:
     await prepare(kind, source)
     ask(kind, source, "DROP TABLE SubsPending")
-    with pytest.raises(StoreError, match="sql: the database lacks SubsPending; let the server create it"):
+    with pytest.raises(StoreError, match="sql: the database lacks SubsPending; leave out -sql_create_tables=false"):
         await prepare(kind, source, create=False)
     assert (await prepare(kind, source))[0] == ["table SubsPending"]
 
@@ -52,6 +67,7 @@ async def test_a_database_of_before_0_10(kind: str, source: str) -> None:
     assert (await prepare(kind, source))[0] == []
 
 
+@pytest.mark.row(152)
 async def test_a_table_of_somebody_else(kind: str, source: str) -> None:
     ask(kind, source, "CREATE TABLE Messages (id INTEGER, body TEXT)")
     with pytest.raises(StoreError, match="table Messages has no column seq, timestamp, size, data"):

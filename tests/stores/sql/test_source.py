@@ -56,6 +56,7 @@ def test_postgres_defaults_are_those_of_its_driver() -> None:
     assert source.settings == (("application_name", "durabus"),)
 
 
+@pytest.mark.row(158)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -79,6 +80,7 @@ def test_postgres_fallback_name() -> None:
     assert parse_postgres("fallback_application_name=x application_name=y").settings == (("application_name", "y"),)
 
 
+@pytest.mark.row(158)
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -97,6 +97,7 @@ async def test_tables_are_not_made_when_told_so(kind: str, source: str) -> None:
     await store.close()
 
 
+@pytest.mark.row(159)
 async def test_all_of_a_channel_leaves_the_tables(kind: str, source: str) -> None:
     async with driven(open_store(kind, source)) as driver:
         await driver.begin()
@@ -180,6 +181,7 @@ async def cut_everywhere(driver: Driver, proxy: CuttingProxy, loses_answer: bool
         outcomes.add(failure[0])
 
 
+@pytest.mark.row(152, 157)
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
 @pytest.mark.parametrize("owner", ["", "group"])
 async def test_a_connection_that_is_cut_anywhere(kind: str, tmp_path: Path, owner: str) -> None:
@@ -218,6 +220,7 @@ class FailingConnection(sqlite3.Connection):
         return found
 
 
+@pytest.mark.row(152)
 @pytest.mark.parametrize("fails_after", [False, True])
 async def test_a_statement_that_fails_anywhere(tmp_path: Path, fails_after: bool) -> None:
     def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401

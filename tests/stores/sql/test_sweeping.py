@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.contents import Contents, StoredChannel
@@ -88,6 +90,7 @@ async def test_a_few_do_not_wait_for_ever() -> None:
     await sweeper.stop()
 
 
+@pytest.mark.row(154)
 async def test_after_an_error_it_goes_on() -> None:
     contents, _ = channel(PIECE + 3)
     database = NotingDatabase()
@@ -99,6 +102,7 @@ async def test_after_an_error_it_goes_on() -> None:
     assert database.deleted == [(1, 1, PIECE + 1), (1, PIECE + 1, PIECE + 3)]
 
 
+@pytest.mark.row(155)
 async def test_what_was_not_swept_is_swept_after_the_next_start(kind: str, source: str) -> None:
     async with driven(open_store(kind, source)) as driver:
         await driver.begin()

@@ -12,12 +12,23 @@ from durabus.errors import StoreError
 from durabus.stores.sql.plan import Changes, Row
 from durabus.stores.sql.schema import Dialect
 
-__all__ = ["LOST_LOCK", "NO_ANSWER_S", "READERS_MAX", "ConnectionLostError", "Database", "WriteFailedError", "shown"]
+__all__ = [
+    "LOADING_S",
+    "LOST_LOCK",
+    "NO_ANSWER_S",
+    "READERS_MAX",
+    "ConnectionLostError",
+    "Database",
+    "WriteFailedError",
+    "shown",
+]
 
 LOST_LOCK: Final = "lost store lock, aborting"
 """The original's words, with which its process ends."""
 NO_ANSWER_S: Final = 30.0
 """How long the database may take for one transaction or question when the source sets no time of its own."""
+LOADING_S: Final = 3600.0
+"""The same for questions that go through whole tables."""
 READERS_MAX: Final = 4
 """Connections for reading when their number is not limited."""
 
@@ -29,12 +40,16 @@ class ConnectionLostError(StoreError):
 
 
 class WriteFailedError(StoreError):
-    """A transaction failed; `outcome` is REFUSED, UNKNOWN or FATAL of the store port."""
+    """A transaction failed; `outcome` is REFUSED, UNKNOWN or FATAL of the store port.
 
-    def __init__(self, outcome: int, text: str) -> None:
-        """Keep both."""
+    `is_answer` says that the database itself said so, and not that it could not be reached.
+    """
+
+    def __init__(self, outcome: int, text: str, is_answer: bool = False) -> None:
+        """Keep all three."""
         super().__init__(text)
         self.outcome = outcome
+        self.is_answer = is_answer
 
 
 def shown(error: BaseException | str, secret: str = "") -> str:
@@ -48,11 +63,13 @@ def shown(error: BaseException | str, secret: str = "") -> str:
 class Database:
     """One database and the connections to it. All methods are for the event loop's thread.
 
-    `message_bytes_max` is known when it is open: the most that the column Messages.data takes.
+    Known when it is open: `message_bytes_max`, what a value may be at most; `weakness`, why a commit is worth less than it
+    should be, in words, empty when it is not.
     """
 
     dialect: Dialect
     message_bytes_max = 0
+    weakness = ""
 
     async def open(self, exclusive: bool) -> None:
         """Connect anew, after ending what may be left of the connections before: nothing of theirs is under way afterwards.

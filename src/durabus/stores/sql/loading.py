@@ -211,7 +211,7 @@ class _Loading:
         name = channel.name.decode(errors="backslashreplace")
         self.recovered.damage.append(
             f'sql: {absent} message(s) of channel "{name}" between {channel.first} and {last} are not in the table '
-            "Messages: they are delivered without data"
+            "Messages: they are left out"
         )
 
 

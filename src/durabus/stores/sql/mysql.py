@@ -19,6 +19,7 @@ from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.connections import Connections
 from durabus.stores.sql.database import (
+    LOADING_S,
     LOST_LOCK,
     NO_ANSWER_S,
     READERS_MAX,
@@ -43,6 +44,13 @@ _LOCK_PATIENCE_S: Final = 3
 _PAUSE_S: Final = 0.1
 _WAIT_S: Final = 31_536_000  # how long an idle connection may stay: the most there is
 _STANDSTILL_S: Final = 5
+# What these do for many rows, which are all there, is one statement for all of them.
+_MANY: Final = {
+    sql.MOVE_SUBSCRIPTION: (
+        "INSERT INTO Subscriptions (lastsent, id, subid) VALUES (?, ?, ?)",
+        " ON DUPLICATE KEY UPDATE lastsent=VALUES(lastsent)",
+    ),
+}
 _ERRORS: Final = (MySQLError, OSError, TimeoutError, EOFError)
 # Answers that leave open what became of a commit: shutting down, errors in committing itself, lost packets, killed.
 _UNSURE_NUMBERS: Final = frozenset((1053, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927))
@@ -82,7 +90,8 @@ class MysqlDatabase(Database):
                     raise
                 connection = await self._connect_once(None)
         except (*_ERRORS, ValueError) as error:
-            text = f"sql: cannot connect to the database: {shown(error, source.password)}"
+            place = source.socket or f"{source.host}:{source.port}"
+            text = f"sql: cannot connect to the database at {place}: {shown(error, source.password)}"
             raise ConnectionLostError(text) from None
         try:
             await _run(connection, f"SET SESSION wait_timeout = {_WAIT_S}")
@@ -121,6 +130,7 @@ class MysqlDatabase(Database):
             await _ask(writer, f"SELECT GET_LOCK('{self._own_name}', 0)")
             self._was_open = True
             packet = int(str((await _ask(writer, "SELECT @@max_allowed_packet"))[0][0]))
+            flush = str((await _ask(writer, "SELECT @@innodb_flush_log_at_trx_commit"))[0][0])
             await self._end_standstill(writer)
         except _ERRORS as error:
             _end(writer)
@@ -128,6 +138,7 @@ class MysqlDatabase(Database):
         except BaseException:
             _end(writer)
             raise
+        self.weakness = "" if flush == "1" else f"MySQL runs with innodb_flush_log_at_trx_commit={flush}"
         # As text, a byte takes two.
         self.message_bytes_max = (packet - _PACKET_SPARE_BYTES) // 2
         self._writer = writer
@@ -174,8 +185,9 @@ class MysqlDatabase(Database):
                     await work.run()
             except _ERRORS as error:
                 _end(writer)
-                text = f'sql: error executing "{work.statement}": {self._shown(error)}'
-                raise WriteFailedError(_outcome(error, work.is_committing), text) from None
+                text = self._text(work.statement, error)
+                is_answer = not _is_unsure(error)
+                raise WriteFailedError(_outcome(error, work.is_committing), text, is_answer) from None
             except BaseException:
                 _end(writer)
                 raise
@@ -193,7 +205,7 @@ class MysqlDatabase(Database):
     async def _on_other(self, statement: str, arguments: Row, work: Callable[[Any, str], Awaitable[Any]]) -> Any:  # noqa: ANN401
         text = _filled(statement, arguments)
         try:
-            async with asyncio.timeout(self._answer_s):
+            async with asyncio.timeout(LOADING_S if statement in sql.LOADING else self._answer_s):
                 if self._is_single:
                     async with self._writer_turn:
                         if self._writer is None:
@@ -203,7 +215,13 @@ class MysqlDatabase(Database):
                     return await work(connection, text)
         except _ERRORS as error:
             kind = ConnectionLostError if _is_unsure(error) else StoreError
-            raise kind(f'sql: error executing "{statement}": {self._shown(error)}') from None
+            raise kind(self._text(statement, error)) from None
+
+    def _text(self, statement: str, error: BaseException) -> str:
+        """What to tell of an error in `statement`."""
+        if _number(error) in range(1000, 2000) or isinstance(error, TimeoutError):
+            return f'sql: error executing "{statement}": {self._shown(error)}'
+        return f"sql: the connection to the database is lost: {self._shown(error)}"
 
     def _shown(self, error: BaseException) -> str:
         if isinstance(error, TimeoutError):
@@ -266,13 +284,18 @@ class _Transaction:
 
     def _texts(self, statement: str, rows: list[Row]) -> list[str]:
         """The texts that do `statement` for all `rows`: as few as there can be."""
-        head, values, _ = statement.partition(" VALUES ")
+        if statement == sql.DELETE_PENDING and len(rows) > 1:
+            numbers = ",".join(_literal(row[0]) for row in rows)
+            return [f"DELETE FROM SubsPending WHERE subid IN ({numbers})"]  # noqa: S608 - numbers, as they are
+        many, end = _MANY.get(statement, (statement, "")) if len(rows) > 1 else (statement, "")
+        head, values, row_text = many.partition(" VALUES ")
         if not values:
             return [_filled(statement, row) for row in rows]
-        places = MYSQL.statement(head) + values
-        chunks = [rows[at : at + _ROWS_MAX] for at in range(0, len(rows), _ROWS_MAX)]
-        ends = [statement.partition(values)[2]] * len(chunks)
-        return [places + ",".join(_filled(end, row) for row in chunk) for end, chunk in zip(ends, chunks, strict=True)]
+        head = MYSQL.statement(head) + values
+        return [
+            head + ",".join(_filled(row_text, row) for row in rows[at : at + _ROWS_MAX]) + end
+            for at in range(0, len(rows), _ROWS_MAX)
+        ]
 
     def _inserts(self, messages: Messages) -> list[str]:
         head = sql.INSERT_MESSAGE.partition("(?")[0]
@@ -335,11 +358,15 @@ def _end(connection: Any) -> None:  # noqa: ANN401
     connection.close()
 
 
+def _number(error: BaseException) -> int:
+    """The number of an answer of the server, from 1000 to 1999, or of the client's, from 2000 on; 0: neither."""
+    is_numbered = isinstance(error, MySQLError) and error.args and isinstance(error.args[0], int)
+    return int(error.args[0]) if is_numbered else 0
+
+
 def _is_unsure(error: BaseException) -> bool:
     """Whether an error says that the connection is lost, or the server at its end."""
-    if not isinstance(error, MySQLError):
-        return True
-    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    number = _number(error)
     return not 1000 <= number < 2000 or number in _UNSURE_NUMBERS
 
 

@@ -44,7 +44,7 @@ def make_sql_store(options: Options) -> SqlStore:
     rules = Rules()
     rules.single_rows = options.sql.no_caching
     rules.discover_prefix = options.streaming.discover_prefix.encode()
-    return SqlStore(make_database(options.sql), rules)
+    return SqlStore(make_database(options.sql), rules, options.sql.create_tables)
 
 
 async def init_schema(sql: SqlOptions) -> list[str]:

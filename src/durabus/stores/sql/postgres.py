@@ -16,6 +16,7 @@ from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.connections import Connections
 from durabus.stores.sql.database import (
+    LOADING_S,
     LOST_LOCK,
     NO_ANSWER_S,
     READERS_MAX,
@@ -92,7 +93,8 @@ class PostgresDatabase(Database):
                 server_settings=settings,
             )
         except (*_ERRORS, ValueError) as error:
-            text = f"sql: cannot connect to the database: {shown(error, source.password)}"
+            place = f"{source.host or 'localhost'}:{source.port or 5432}"
+            text = f"sql: cannot connect to the database at {place}: {shown(error, source.password)}"
             raise ConnectionLostError(text) from None
 
     async def open(self, exclusive: bool) -> None:
@@ -107,12 +109,14 @@ class PostgresDatabase(Database):
                 "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
             )
             row = await writer.fetchrow("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+            fsync = await writer.fetchval("SHOW fsync")
         except _ERRORS as error:
             _end(writer)
             raise ConnectionLostError(f"sql: cannot open the database: {self._shown(error)}") from None
         except BaseException:
             _end(writer)
             raise
+        self.weakness = "" if fsync == "on" else "PostgreSQL runs with fsync=off"
         self._backend = (row[0], row[1]) if row is not None else None
         self._writer = writer
 
@@ -151,16 +155,18 @@ class PostgresDatabase(Database):
                     await work.run()
             except _ERRORS as error:
                 _end(writer)
-                text = f'sql: error executing "{work.statement}": {self._shown(error)}'
-                raise WriteFailedError(_outcome(error, work.is_committing), text) from None
+                text = self._text(work.statement, error)
+                is_answer = isinstance(error, asyncpg.PostgresError) and not _is_unsure(error)
+                raise WriteFailedError(_outcome(error, work.is_committing), text, is_answer) from None
             except BaseException:
                 _end(writer)
                 raise
 
     async def fetch(self, statement: str, arguments: Row = ()) -> Sequence[Sequence[Any]]:
         """Ask on a connection for reading."""
+        limit_s = LOADING_S if statement in sql.LOADING else self._answer_s
         rows: Sequence[Sequence[Any]] = await self._on_other(
-            statement, lambda connection, text: connection.fetch(text, *arguments)
+            statement, lambda connection, text: connection.fetch(text, *arguments, timeout=limit_s)
         )
         return rows
 
@@ -183,7 +189,13 @@ class PostgresDatabase(Database):
         except _ERRORS as error:
             lost = not isinstance(error, asyncpg.PostgresError) or _is_unsure(error)
             kind = ConnectionLostError if lost else StoreError
-            raise kind(f'sql: error executing "{statement}": {self._shown(error)}') from None
+            raise kind(self._text(statement, error)) from None
+
+    def _text(self, statement: str, error: BaseException) -> str:
+        """What to tell of an error in `statement`."""
+        if isinstance(error, asyncpg.PostgresError | TimeoutError):
+            return f'sql: error executing "{statement}": {self._shown(error)}'
+        return f"sql: the connection to the database is lost: {self._shown(error)}"
 
     def _shown(self, error: BaseException) -> str:
         if isinstance(error, TimeoutError):

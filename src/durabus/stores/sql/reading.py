@@ -1,14 +1,11 @@
 """Pages of messages out of the table, and the search for a moment."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.contents import StoredChannel
 from durabus.stores.sql.database import Database
-from durabus.wire.stan_messages import decode_timestamp_ns, encode_message
-from durabus.wire.varint import DecodeError
 
 __all__ = ["PAGE_BYTES_MAX", "PAGE_MESSAGES_MAX", "read_page", "seek"]
 
@@ -23,8 +20,8 @@ async def read_page(
 ) -> list[bytes]:
     """Messages of `channel` from `first` on, consecutive, at least one where there is one; raises StoreError.
 
-    The channel's figures are those of what is durable. A message that is gone from the table comes without data: as the
-    original's file store has it, for sequences have no gaps.
+    The channel's figures are those of what is durable. A message that is gone from the table is an empty body: whoever
+    deleted it was not us, and nobody is to wait for it.
     """
     end = min(first + min(max(count_max, 1), PAGE_MESSAGES_MAX), channel.last + 1)
     first = max(first, 1)
@@ -37,7 +34,7 @@ async def read_page(
     rows = await database.fetch(sql.READ_MESSAGES, (channel.channel_id, first, end))
     if len(rows) == end - first:
         return [bytes(row[1]) for row in rows]
-    return _without_gaps(channel, rows, first, end)
+    return _without_gaps(rows, first, end)
 
 
 def _end_within(sizes: Sequence[Sequence[Any]], first: int, end: int, bytes_max: int) -> int:
@@ -50,20 +47,10 @@ def _end_within(sizes: Sequence[Sequence[Any]], first: int, end: int, bytes_max:
     return end
 
 
-def _without_gaps(channel: StoredChannel, rows: Sequence[Sequence[Any]], first: int, end: int) -> list[bytes]:
+def _without_gaps(rows: Sequence[Sequence[Any]], first: int, end: int) -> list[bytes]:
+    """The messages from `first` to before `end`, empty where there is no row."""
     found = {int(sequence): bytes(body) for sequence, body in rows}
-    bodies: list[bytes] = []
-    timestamp_ns = 0
-    for sequence in range(first, end):
-        body = found.get(sequence)
-        if body is None:
-            body = encode_message(sequence, channel.name, b"", b"", timestamp_ns)
-        else:
-            # A message that is unreadable is seen to be so by whoever reads it.
-            with suppress(DecodeError):
-                timestamp_ns = decode_timestamp_ns(body)
-        bodies.append(body)
-    return bodies
+    return [found.get(sequence, b"") for sequence in range(first, end)]
 
 
 async def seek(database: Database, channel: StoredChannel, timestamp_ns: int) -> int:

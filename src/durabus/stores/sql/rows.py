@@ -8,6 +8,7 @@ ServerInfo, without which the original would listen nowhere.
 
 import json
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Final
 
 from durabus.streaming.records import (
@@ -23,6 +24,7 @@ __all__ = [
     "NAME_CHARACTERS_MAX",
     "PENDING_PER_ROW",
     "channel_column",
+    "channel_complaint",
     "channel_name",
     "client_columns",
     "client_record",
@@ -38,8 +40,9 @@ __all__ = [
 
 NAME_CHARACTERS_MAX: Final = 1024
 """What the column of a channel's name holds."""
-CLIENT_KEY_CHARACTERS_MAX: Final = 1024
-"""What the column of a client ID holds."""
+CLIENT_KEY_CHARACTERS_MAX: Final = 250
+"""What the column of a client ID is given: MySQL's key ends at 256. The whole ID is in the record."""
+_INBOX_CHARACTERS_MAX: Final = 2000  # nobody reads that column where there is a record
 PENDING_PER_ROW: Final = 2000
 """Sequences in one row of SubsPending: as many as the original writes, and below the 64 KB of MySQL's BLOB."""
 
@@ -65,6 +68,13 @@ def channel_column(name: bytes) -> str:
     return _escaped(name)
 
 
+def channel_complaint(name: bytes) -> str:
+    """Why a channel cannot have this name; empty when it can."""
+    if len(_escaped(name)) <= NAME_CHARACTERS_MAX:
+        return ""
+    return f"channel name too long for this store, which takes {NAME_CHARACTERS_MAX} characters"
+
+
 def channel_name(column: str) -> bytes:
     """The channel that a column `Channels.name` names."""
     parts = column.encode(errors="surrogatepass").split(b"/")
@@ -79,12 +89,16 @@ def channel_name(column: str) -> bytes:
 
 
 def client_columns(key: bytes, value: bytes) -> tuple[str, str, bytes]:
-    """The columns of Clients (id, hbinbox, proto) for a client's record."""
+    """The columns of Clients (id, hbinbox, proto) for a client's record. Two clients never have the same id."""
     try:
         inbox = decode_client(value).heartbeat_inbox
     except DecodeError:
         inbox = b""
-    return _escaped(key), _escaped(inbox), value
+    identity = _escaped(key)
+    if len(identity) > CLIENT_KEY_CHARACTERS_MAX:
+        digest = sha256(key).hexdigest()
+        identity = identity[: CLIENT_KEY_CHARACTERS_MAX - len(digest)] + digest
+    return identity, _escaped(inbox)[:_INBOX_CHARACTERS_MAX], value
 
 
 def client_record(identity: str, inbox: str, proto: bytes | None) -> tuple[bytes, bytes]:

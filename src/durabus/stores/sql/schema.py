@@ -1,8 +1,8 @@
 """The original's tables in three dialects, and what is missing of them.
 
 Names, types and keys are those of the original's scripts for PostgreSQL and MySQL. Tables that are there stay as they
-are. Where we make them, MySQL's differ in two points that the original does not notice: `data` is a LONGBLOB, for a
-BLOB ends at 64 KB, and texts compare byte by byte, for channels that differ in case are two channels.
+are. Where we make them, MySQL's differ in two points that the original does not notice: a LONGBLOB stands where it has
+a BLOB, which ends at 64 KB, and texts compare byte by byte, for client IDs that differ in case are two clients.
 """
 
 from typing import Final
@@ -110,11 +110,11 @@ MYSQL: Final = Dialect(
     "%s",
     {
         "ServerInfo": (
-            "CREATE TABLE IF NOT EXISTS ServerInfo (uniquerow INT DEFAULT 1, id VARCHAR(1024), proto BLOB,"
+            "CREATE TABLE IF NOT EXISTS ServerInfo (uniquerow INT DEFAULT 1, id VARCHAR(1024), proto LONGBLOB,"
             " version INTEGER, PRIMARY KEY (uniquerow))" + _MYSQL_END,
         ),
         "Clients": (
-            "CREATE TABLE IF NOT EXISTS Clients (id VARCHAR(1024), hbinbox TEXT, proto BLOB, PRIMARY KEY (id(256)))"
+            "CREATE TABLE IF NOT EXISTS Clients (id VARCHAR(1024), hbinbox TEXT, proto LONGBLOB, PRIMARY KEY (id(256)))"
             + _MYSQL_END,
         ),
         "Channels": (
@@ -130,12 +130,12 @@ MYSQL: Final = Dialect(
         ),
         "Subscriptions": (
             "CREATE TABLE IF NOT EXISTS Subscriptions (id INTEGER, subid BIGINT UNSIGNED,"
-            " lastsent BIGINT UNSIGNED DEFAULT 0, proto BLOB, deleted BOOL DEFAULT FALSE,"
+            " lastsent BIGINT UNSIGNED DEFAULT 0, proto LONGBLOB, deleted BOOL DEFAULT FALSE,"
             " CONSTRAINT PK_SubKey PRIMARY KEY(id, subid))" + _MYSQL_END,
         ),
         "SubsPending": (
             "CREATE TABLE IF NOT EXISTS SubsPending (subid BIGINT UNSIGNED, `row` BIGINT UNSIGNED,"
-            " seq BIGINT UNSIGNED DEFAULT 0, lastsent BIGINT UNSIGNED DEFAULT 0, pending BLOB, acks BLOB,"
+            " seq BIGINT UNSIGNED DEFAULT 0, lastsent BIGINT UNSIGNED DEFAULT 0, pending LONGBLOB, acks LONGBLOB,"
             " CONSTRAINT PK_MsgPendingKey PRIMARY KEY(subid, `row`), INDEX Idx_SubsPendingSeq(seq))" + _MYSQL_END,
         ),
         "StoreLock": (

@@ -34,13 +34,16 @@ async def prepare_tables(database: Database, create: bool) -> list[str]:
     without_proto = "clients" in there and "proto" not in there["clients"]
     if (missing or without_proto) and not create:
         what = ", ".join(missing) or "column proto of Clients"
-        raise StoreError(f"sql: the database lacks {what}; let the server create it, or use durabus store init")
+        raise StoreError(f"sql: the database lacks {what}; leave out -sql_create_tables=false, or make it by hand")
     for statement in database.dialect.creation(missing):
         await database.execute(statement)
     if without_proto:  # a database of the original before 0.10
         kind = "BYTEA" if database.dialect.name == "postgres" else "BLOB"
         await database.execute(f"ALTER TABLE Clients ADD proto {kind}")
-    await database.execute(sql.LOCK_INSERT)
+    if not await database.fetch(sql.LOCK_READ):
+        # Two servers may be here at once. MySQL sees to it by itself that there is one row, sqlite has one writer.
+        alone = "LOCK TABLE StoreLock IN SHARE ROW EXCLUSIVE MODE; " if database.dialect.name == "postgres" else ""
+        await database.execute(alone + sql.LOCK_INSERT)
     if missing or without_proto:
         there = await _columns(database)
     for table, columns in COLUMNS.items():

@@ -141,7 +141,7 @@ class SqliteDatabase(Database):
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
             self._roll_back(writer)
             text = f'sql: error executing "{statement}": {error}'
-            raise WriteFailedError(_outcome(error, statement == "COMMIT"), text) from error
+            raise WriteFailedError(_outcome(error, statement == "COMMIT"), text, is_answer=True) from error
 
     def _roll_back(self, writer: sqlite3.Connection) -> None:
         try:

@@ -16,6 +16,7 @@ __all__ = [
     "INSERT_SUBSCRIPTION",
     "LEAVE_CHANNEL",
     "LIMITS_UNKNOWN",
+    "LOADING",
     "LOAD_CHANNELS",
     "LOAD_CLIENTS",
     "LOAD_FIGURES",
@@ -77,6 +78,9 @@ LOAD_FIGURES: Final = (
 LOAD_UNSWEPT: Final = "SELECT c.id, (SELECT MIN(m.seq) FROM Messages m WHERE m.id=c.id) FROM Channels c WHERE c.maxseq>0 AND c.deleted=FALSE"
 LOAD_SUBSCRIPTIONS: Final = "SELECT id, subid, lastsent, proto, deleted FROM Subscriptions ORDER BY subid"
 LOAD_PENDING: Final = "SELECT subid, {row}, seq, lastsent, pending, acks FROM SubsPending ORDER BY subid, {row}"
+
+LOADING: Final = frozenset((LOAD_CHANNELS, LOAD_CLIENTS, LOAD_FIGURES, LOAD_PENDING, LOAD_SUBSCRIPTIONS, LOAD_UNSWEPT))
+"""These go through whole tables, so they may take as long as they take."""
 
 READ_MESSAGES: Final = "SELECT seq, data FROM Messages WHERE id=? AND seq>=? AND seq<? ORDER BY seq"
 READ_SIZES: Final = "SELECT seq, size FROM Messages WHERE id=? AND seq>=? AND seq<? ORDER BY seq"

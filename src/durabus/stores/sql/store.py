@@ -15,6 +15,7 @@ from durabus.stores.sql.loading import load
 from durabus.stores.sql.lock import StoreLock
 from durabus.stores.sql.plan import Changes, PlanError, Rules, apply, plan
 from durabus.stores.sql.reading import read_page, seek
+from durabus.stores.sql.rows import channel_complaint
 from durabus.stores.sql.setup import column_bytes_max, prepare_tables
 from durabus.stores.sql.sweeping import Sweeper
 from durabus.stores.sql.tail import Tail
@@ -22,7 +23,7 @@ from durabus.streaming.store_port import FATAL, REFUSED, Batch, Lease, Recovered
 
 __all__ = ["SqlStore"]
 
-TAIL_BYTES_MAX: Final = 64 * 1024 * 1024
+TAIL_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of the latest messages that are kept in memory, over all channels."""
 _MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 _ENCODING_BYTES_MAX: Final = 64
@@ -56,6 +57,7 @@ class SqlStore(Store):
         self.message_bytes_max = _MESSAGE_BYTES_MAX
         self.message_overhead_bytes = 0
         self.batches_in_flight_max = 2
+        self.has_lost = False
         self._database = database
         self._rules = rules
         self._create_tables = create_tables
@@ -78,6 +80,10 @@ class SqlStore(Store):
         """Tell `listener` how work ends, from now on."""
         self._listener = listener
 
+    def channel_complaint(self, name: bytes) -> str:
+        """A name must fit in its column."""
+        return channel_complaint(name)
+
     # The right to write.
 
     async def acquire(self, owner: str) -> Lease | None:
@@ -87,6 +93,7 @@ class SqlStore(Store):
         lease = await self._lock.acquire(owner)
         if lease is not None:
             self._epoch = lease.epoch
+            self._is_connected = False  # a standby's connection may have waited for months: begin with another one
         return lease
 
     async def _open(self, exclusive: bool) -> None:
@@ -113,6 +120,11 @@ class SqlStore(Store):
         elif not await self._lock.is_ours():
             raise StoreLostError(LOST_LOCK)
         self._contents, recovered = await load(self._database)
+        if self._database.weakness:
+            recovered.damage.append(
+                f"sql: {self._database.weakness}: what was acknowledged is lost when the machine of the database fails"
+            )
+        self.has_lost = any(channel.has_gaps for channel in self._contents.channels.values())
         self._tail.clear()
         self._broken = None
         self._gives_up.clear()
@@ -173,9 +185,18 @@ class SqlStore(Store):
             return REFUSED, f"sql: {error}"
         except WriteFailedError as error:
             self._is_connected = False  # whatever it was, begin anew: then nothing of it is under way any more
+            if error.is_answer and await self._was_overtaken():
+                return FATAL, LOST_LOCK
             return error.outcome, str(error)
         self._note(changes)
         return None
+
+    async def _was_overtaken(self) -> bool:
+        """Whether a transaction failed because another server of the group writes: what it wrote was in the way."""
+        try:
+            return bool(self._lock.owner) and not await self._lock.is_ours()
+        except StoreError:
+            return False
 
     def _note(self, changes: Changes) -> None:
         """The transaction is committed."""
