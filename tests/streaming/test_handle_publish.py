@@ -216,6 +216,22 @@ def test_too_many_channels() -> None:
     assert client.publish("foo", b"x") == [PubAck("a.3")], "other channels are not affected"
 
 
+class ShortNames(DelegatingStore):
+    """Takes channels of three letters."""
+
+    def channel_complaint(self, name: bytes) -> str:
+        return "" if len(name) <= 3 else "channel name too long"
+
+
+def test_a_channel_that_the_store_cannot_take() -> None:
+    bus = Bus(ShortNames(MemoryStore()))
+    client = bus.connect("a")
+    assert client.publish("foot", b"x") == [PubAck("a.1", "channel name too long")]
+    assert client.publish("foo", b"x") == [PubAck("a.2")]
+    assert [one.sequence for one in bus.stored("foo")] == [1]
+    assert len(bus.core.state.channels) == 1
+
+
 def test_names_that_differ_in_case(client: Client) -> None:
     error = 'rejecting channel "Foo" because channel "foo" alreay exists (different cases not allowed)'
     assert client.publish("foo", b"x") == [PubAck("a.1")]

@@ -252,7 +252,7 @@ def test_count_and_bytes_together() -> None:
         assert channel_of(bus).stored_bytes <= 1000
 
 
-@pytest.mark.row(111)
+@pytest.mark.row(111, 155)
 def test_limits_that_became_smaller_hold_after_a_restart() -> None:
     bus = Bus()
     client = bus.connect("a")
@@ -334,6 +334,7 @@ def test_what_is_not_durable_does_not_get_old() -> None:
     assert kept(bus) == []
 
 
+@pytest.mark.row(154)
 def test_age_goes_on_after_a_restart() -> None:
     bus = Bus(options=limited(age_max_ns=10 * SECOND_NS))
     client = bus.connect("a")
@@ -353,7 +354,7 @@ def test_age_goes_on_after_a_restart() -> None:
     assert kept(bus) == []
 
 
-@pytest.mark.row(107, 111)
+@pytest.mark.row(107, 111, 154)
 def test_what_got_old_while_the_server_was_away() -> None:
     bus = Bus(options=limited(age_max_ns=10 * SECOND_NS))
     client = bus.connect("a")
@@ -368,6 +369,7 @@ def test_what_got_old_while_the_server_was_away() -> None:
     assert kept(bus) == [3]
 
 
+@pytest.mark.row(154)
 def test_age_on_a_store_that_takes_its_time() -> None:
     store = FaultyStore(MemoryStore())
     bus = Bus(store, limited(age_max_ns=10 * SECOND_NS))

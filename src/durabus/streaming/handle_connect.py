@@ -68,12 +68,18 @@ class ConnectHandler(Receiver):
     def _handle(self, payload: bytes, reply: bytes) -> None:
         try:
             request = decode_connect_request(payload)
-        except DecodeError:
+        except DecodeError as error:
+            self._complain(f"[Client:?] Invalid conn request: ClientID=, Inbox=, err={error}")
             self._refuse(reply, INVALID_CONNECT)
             return
+        client_id = text(request.client_id)
         if not is_subject(request.heartbeat_inbox):
+            inbox = text(request.heartbeat_inbox)
+            self._complain(f"[Client:?] Invalid conn request: ClientID={client_id}, Inbox={inbox}, err=<nil>")
             self._refuse(reply, INVALID_CONNECT)
         elif not _CLIENT_ID.match(request.client_id):
+            allowed = "only alphanumeric and `-` or `_` characters allowed"
+            self._complain(f"[Client:{client_id}] Invalid ClientID, {allowed}")
             self._refuse(reply, INVALID_CLIENT_ID)
         elif self._state.failure:
             self._refuse(reply, self._state.failure)
@@ -191,6 +197,9 @@ class ConnectHandler(Receiver):
         state.reply(reply, response, _ERROR_FIELD)
         state.log.debug(f"[Client:{text(client.client_id)}] {did} (Inbox={text(record.heartbeat_inbox)})")
         self._admit(record.client_id, record.connection_id)
+
+    def _complain(self, line: str) -> None:
+        self._state.complain("Connection requests refused", line)
 
     def _refuse(self, reply: bytes, error: str) -> None:
         self._state.reply(reply, encode_error_response(_ERROR_FIELD, error), 0)

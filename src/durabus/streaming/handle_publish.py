@@ -13,7 +13,7 @@ from durabus.streaming.channel import Channel
 from durabus.streaming.clients import Client
 from durabus.streaming.effects import Acks
 from durabus.streaming.newcomers import sender_key
-from durabus.streaming.state import ChannelRefusedError, State
+from durabus.streaming.state import ChannelRefusedError, State, text
 from durabus.streaming.store_port import Run
 from durabus.streaming.trace import TracedAcks
 from durabus.wire.operations import Publish
@@ -24,6 +24,7 @@ from durabus.wire.subjects import is_channel_name
 __all__ = ["PublishHandler"]
 
 INVALID_PUBLISH: Final = "stan: invalid publish request"
+REFUSED_PUBLISHES: Final = "Publish requests refused"
 TOO_LARGE: Final = "message too large for this store"
 SILENT: Final = "silent"  # no error, and no answer: the request waits for its sender, or is none
 
@@ -115,7 +116,10 @@ class PublishHandler(Receiver):
 
     def _undecoded(self, payload: bytes) -> str:
         """What servers say to each other comes on the same subject, and gets no answer."""
-        return SILENT if is_control_message(payload) else INVALID_PUBLISH
+        if is_control_message(payload):
+            return SILENT
+        self._state.complain(REFUSED_PUBLISHES, "Unable to unmarshal PubMsg: it is none")
+        return INVALID_PUBLISH
 
     def _new_acks(self, reply: bytes) -> Acks:
         """The acknowledgements of messages whose publisher waits at `reply`; none yet."""
@@ -123,6 +127,16 @@ class PublishHandler(Receiver):
         return TracedAcks(reply, log) if log.trace_on else Acks(reply)
 
     def _check(self, publish: Publish, payload: bytes) -> str:
+        """The request in `payload` is not one more of the same: why it is refused, empty when it is not."""
+        error = self._decide(publish, payload)
+        if error == INVALID_PUBLISH:
+            request = self._request
+            sender = text(payload[request.client_id_start : request.client_id_end])
+            line = f'Received invalid client publish message clientID:"{sender}" subject:"{text(request.subject)}"'
+            self._state.complain(REFUSED_PUBLISHES, line)
+        return error
+
+    def _decide(self, publish: Publish, payload: bytes) -> str:
         """Find the publisher and the channel of the request in `payload`; why it is refused, empty when it is not."""
         request = self._request
         state = self._state
@@ -173,5 +187,6 @@ class PublishHandler(Receiver):
         start = 0
         while start < len(field) and field[start] > 127:
             start += 1
-        self._state.reply(reply, encode_publish_ack(field[start + 1 :], error), 0)
+        guid = field[start + 1 :]
+        self._state.reply(reply, encode_publish_ack(guid, error), 0)
         return acks

@@ -14,7 +14,7 @@ from durabus.streaming.leaving import Leaving, subscription_line
 from durabus.streaming.newcomers import sender_key
 from durabus.streaming.options import SECOND_NS
 from durabus.streaming.records import SubscriptionRecord, encode_subscription
-from durabus.streaming.state import ChannelRefusedError, State
+from durabus.streaming.state import ChannelRefusedError, State, text
 from durabus.streaming.store_port import KIND_SUBSCRIPTION
 from durabus.wire.operations import Publish
 from durabus.wire.stan_messages import (
@@ -36,7 +36,11 @@ _ERROR_FIELD: Final = 3
 
 
 class RefusedError(Exception):
-    """The subscription is refused; the text is what the client is told."""
+    """The subscription is refused; the text is what the client is told, `line` what the log is."""
+
+    def __init__(self, error: str, line: str = "") -> None:
+        super().__init__(error)
+        self.line = line
 
 
 class _Subscribed(Effect):
@@ -103,12 +107,14 @@ class SubscribeHandler(Receiver):
         for payload in publish.payloads:
             try:
                 self._handle(payload, publish.reply)
-            except (RefusedError, ChannelRefusedError) as error:
+            except RefusedError as error:
+                self._refuse(publish.reply, error)
+            except ChannelRefusedError as error:
                 self._state.reply(publish.reply, encode_subscription_response(b"", str(error)), 0)
 
     def _handle(self, payload: bytes, reply: bytes) -> None:
-        request = _validated(payload)
         state = self._state
+        request = _validated(payload, text(state.subjects.subscribe))
         if not state.partition.owns(request.subject):
             return  # another server will answer
         client = state.clients.by_id.get(request.client_id)
@@ -117,9 +123,10 @@ class SubscribeHandler(Receiver):
             one = Publish(state.subjects.subscribe, reply, 0, [payload])
             if not state.failure and newcomers.hold(sender_key(request.client_id, b""), self, one, state.now_ns):
                 return
-            raise RefusedError("stan: invalid subscription request")
+            line = f'{_label(request)} Rejecting subscription on "{text(request.subject)}": connection not created yet'
+            raise RefusedError("stan: invalid subscription request", line)
         if client is None:
-            raise RefusedError("stan: unknown clientID")
+            raise _not_added(request, "stan: unknown clientID")
         if state.failure:
             raise RefusedError(state.failure)
         self._place(state.open_channel(request.subject), client, request, reply, -1)
@@ -131,12 +138,13 @@ class SubscribeHandler(Receiver):
         cohort = channel.by_key.get(cohort_key(record))
         if cohort is not None and not cohort.is_queue and cohort.members:
             if not state.options.replace_durable:
-                raise RefusedError("stan: duplicate durable registration")
+                line = f"{_label(request)} Duplicate durable subscription registration"
+                raise RefusedError("stan: duplicate durable registration", line)
             self._leaving.end(channel, cohort.members[0], False)
         if cohort is not None:
             self._join(channel, cohort, client, record, request, reply)
             return
-        self._check_room(channel)
+        self._check_room(channel, request)
         if start >= 0:
             self._create(channel, client, record, request, reply, start)
         elif request.start_position == START_TIME_DELTA and request.start_time_delta_ns > 0 and channel.last:
@@ -154,8 +162,13 @@ class SubscribeHandler(Receiver):
         try:
             self._finish(seek, sequence)
         except RefusedError as error:
-            self._state.reply(seek.reply, encode_subscription_response(b"", str(error)), 0)
+            self._refuse(seek.reply, error)
         return True
+
+    def _refuse(self, reply: bytes, error: RefusedError) -> None:
+        if error.line:
+            self._state.complain("Subscription requests refused", error.line)
+        self._state.reply(reply, encode_subscription_response(b"", str(error)), 0)
 
     def _finish(self, seek: _Seek, sequence: int) -> None:
         """Subscribe from `sequence` on. Who was there when the search began may have gone, and others may have come."""
@@ -165,9 +178,9 @@ class SubscribeHandler(Receiver):
             raise RefusedError("stan: channel is being deleted")
         self._place(seek.channel, seek.client, seek.request, seek.reply, max(sequence, 1))
 
-    def _check_room(self, channel: Channel) -> None:
+    def _check_room(self, channel: Channel, request: SubscriptionRequest) -> None:
         if channel.limits.subscriptions_max and channel.subscription_count >= channel.limits.subscriptions_max:
-            raise RefusedError("too many subscriptions per channel")
+            raise _not_added(request, "too many subscriptions per channel")
 
     def _create(
         self,
@@ -202,7 +215,7 @@ class SubscribeHandler(Receiver):
         """A position that exists: a durable that comes back, or one more member. Start positions do not count here."""
         shadow = cohort.shadow
         if shadow is None:
-            self._check_room(channel)
+            self._check_room(channel, request)
             self._add(cohort, client, self._number(record), reply, False)
             if self._state.log.debug_on:
                 self._state.log.debug(subscription_line("Added member to", cohort, record))
@@ -245,25 +258,38 @@ class SubscribeHandler(Receiver):
         return member
 
 
-def _validated(payload: bytes) -> SubscriptionRequest:
-    """Decode and check a request, in the order of docs/protocol.md §4.2."""
+def _label(request: SubscriptionRequest) -> str:
+    return f"[Client:{text(request.client_id)}]"
+
+
+def _not_added(request: SubscriptionRequest, error: str) -> RefusedError:
+    return RefusedError(error, f"Unable to add subscription for {text(request.subject)}: {error}")
+
+
+def _validated(payload: bytes, subject: str) -> SubscriptionRequest:
+    """Decode and check a request that came on `subject`, in the order of docs/protocol.md §4.2."""
     try:
         request = decode_subscription_request(payload)
-    except DecodeError:
-        raise RefusedError("stan: invalid subscription request") from None
+    except DecodeError as error:
+        line = f"Invalid Subscription request from {subject}: {error}"
+        raise RefusedError("stan: invalid subscription request", line) from None
+    wrong = ""
+    told = ""
     if not request.client_id:
-        raise RefusedError("stan: clientID missing")
+        raise RefusedError("stan: clientID missing", f"Missing ClientID in subscription request from {subject}")
     if request.ack_wait_s <= 0:
-        raise RefusedError("stan: invalid ack wait time, should be >= 1s")
-    if request.max_in_flight <= 0:
-        raise RefusedError("stan: invalid MaxInflight, should be >= 1")
-    if not START_NEW_ONLY <= request.start_position <= START_FIRST:
-        raise RefusedError("stan: invalid start position")
-    if not is_channel_name(request.subject):
-        raise RefusedError("stan: invalid subject")
-    if request.inbox and not is_subject(request.inbox):
+        wrong, told = f"AckWait ({request.ack_wait_s})", "stan: invalid ack wait time, should be >= 1s"
+    elif request.max_in_flight <= 0:
+        wrong, told = f"MaxInflight ({request.max_in_flight})", "stan: invalid MaxInflight, should be >= 1"
+    elif not START_NEW_ONLY <= request.start_position <= START_FIRST:
+        wrong, told = f"StartPosition ({request.start_position})", "stan: invalid start position"
+    elif not is_channel_name(request.subject):
+        wrong, told = f'channel "{text(request.subject)}"', "stan: invalid subject"
+    elif request.inbox and not is_subject(request.inbox):
         # The original takes it; a line end in it would break the stream of whoever listens to everything.
-        raise RefusedError("stan: invalid subscription request")
+        wrong, told = f'inbox "{text(request.inbox)}"', "stan: invalid subscription request"
+    if told:
+        raise RefusedError(told, f"{_label(request)} Invalid {wrong} in subscription request from {subject}")
     return request
 
 
@@ -276,7 +302,11 @@ def _record(request: SubscriptionRequest) -> SubscriptionRecord:
     elif not request.durable_name:
         record.queue_group = request.queue_group
     elif b":" in request.durable_name:
-        raise RefusedError("stan: durable name of a durable queue subscriber can't contain the character ':'")
+        raise RefusedError(
+            "stan: durable name of a durable queue subscriber can't contain the character ':'",
+            f'{_label(request)} Invalid DurableName ("{text(request.durable_name)}") for queue subscriber '
+            f"from {text(request.subject)}",
+        )
     else:
         record.queue_group = request.durable_name + b":" + request.queue_group
     return record
