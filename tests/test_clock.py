@@ -2,7 +2,7 @@
 
 import time
 
-from durabus.clock import Clock, ManualClock, SystemClock
+from durabus.clock import Clock, ManualClock, SystemClock, boottime_ns
 
 
 def test_the_system_clock_tells_the_time() -> None:
@@ -31,3 +31,8 @@ def test_a_manual_clock_stands_still_until_it_is_moved() -> None:
 
 def test_a_manual_clock_begins_at_a_plausible_moment() -> None:
     assert 1_500_000_000_000_000_000 < ManualClock().wall_ns() < time.time_ns()
+
+
+def test_the_boot_clock_goes_on() -> None:
+    before = boottime_ns()
+    assert boottime_ns() >= before > 0

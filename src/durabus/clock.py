@@ -2,7 +2,7 @@
 
 import time
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
+__all__ = ["Clock", "ManualClock", "SystemClock", "boottime_ns"]
 
 
 class Clock:
@@ -27,6 +27,12 @@ class SystemClock(Clock):
     def monotonic_ns(self) -> int:
         """Nanoseconds of the monotonic clock."""
         return time.monotonic_ns()
+
+
+def boottime_ns() -> int:
+    """Nanoseconds of a clock that goes on while the machine sleeps, where there is one (Linux): for leases."""
+    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock)
 
 
 class ManualClock(Clock):

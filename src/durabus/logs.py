@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from durabus.config.addresses import format_address
 from durabus.config.limits import limit_lines
-from durabus.config.options import Limits, LogOptions
+from durabus.config.options import Limits, LogOptions, OptionsError
 from durabus.config.units import escape_char, quote
 from durabus.errors import StartError
 from durabus.version import NATS_VERSION, STREAMING_VERSION, VERSION, runtime
@@ -78,8 +78,12 @@ SYSLOG_WAIT_S = 1.0
 """How long a syslog may hold up the server, and how long it is left alone after it did not answer."""
 
 
-class LogFileError(StartError):
+class LogFileError(OptionsError):
     """The log file cannot be opened; the text names it and says why."""
+
+    def __init__(self, text: str) -> None:
+        """`text` says what is wrong."""
+        super().__init__(text, "log.file")
 
 
 class SyslogError(StartError):

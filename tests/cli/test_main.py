@@ -13,7 +13,7 @@ import pytest
 from durabus import version
 from durabus.cli.main import main, main_alias
 from durabus.cli.send_signal import SignalError
-from durabus.config.options import ConfigError, Options
+from durabus.config.options import ConfigError, Options, OptionsError
 from durabus.config.refusals import CLUSTERING_MODE, ROUTES
 from durabus.errors import DurabusError, StartError
 
@@ -159,11 +159,14 @@ def test_a_line_that_cannot_be_followed_is_one_line_and_a_hint(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["-mm", "-5"], r"max messages limit cannot be negative \(-5\)"),
-        (["-ma", "-3s"], r"max age limit cannot be negative \(-3s\)"),
-        (["-st", "bogus"], "unsupported store type: BOGUS"),
+        (["-mm", "-5"], r"-mm: max messages limit cannot be negative \(-5\)"),
+        (["-ma", "-3s"], r"-ma: max age limit cannot be negative \(-3s\)"),
+        (["-st", "bogus"], "-st: unsupported store type: BOGUS"),
         (["-st", "FILE"], "for FILE stores, root directory must be specified"),
-        (["-st", "FILE", "-dir", "x", "-file_crc_poly", "0"], "crc polynomial should be between 1 and 4294967295"),
+        (
+            ["-st", "FILE", "-dir", "x", "-file_crc_poly", "0"],
+            "-file_crc_poly: crc polynomial should be between 1 and 4294967295",
+        ),
         (["-st", "FILE", "-dir", "x", "-file_sync=false"], "-file_sync with the FILE store is not available: .*"),
         (["-st", "SQL"], r'sql: unknown driver "" \(forgotten import\?\)'),
     ],
@@ -341,6 +344,63 @@ def test_a_check_ends_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     path.write_text("port: 99999")
     assert main_alias(["-t", "-c", str(path)]) == 1
     assert "invalid client port 99999" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            'tls { cert_file: "/nope", key_file: "/nope" }',
+            "bus.conf:1:7: cert_file: error parsing X509 certificate/key pair: open /nope: no such file or directory",
+        ),
+        (
+            "streaming {\n ns: 'nats://127.0.0.1:1'\n tls { client_ca: '/nope' } }",
+            "bus.conf:3:8: client_ca: nats: error loading or parsing rootCA file: open /nope: no such file or directory",
+        ),
+        (
+            "log_file: 'no/where/log'",
+            "bus.conf:1:1: log_file: error opening file: open no/where/log: no such file or directory",
+        ),
+        (
+            "pid_file: 'no/where/pid'",
+            "bus.conf:1:1: pid_file: Could not write pidfile: open no/where/pid: no such file or directory",
+        ),
+    ],
+)
+def test_a_check_finds_what_a_start_would_find(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    error: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bus.conf").write_text(text)
+    assert main_alias(["-t", "-c", "bus.conf"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.endswith(f"Failed to start: {error}\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bus.conf"], "nothing is created"
+
+
+def test_a_check_names_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bus.conf"
+    path.write_text("port: 4333")
+    log = tmp_path / "no" / "log"
+    assert main_alias(["-t", "-c", str(path), "-l", str(log)]) == 1
+    assert f"-l: error opening file: open {log}: no such file or directory" in capsys.readouterr().err
+
+
+def test_a_start_tells_where_an_option_was_set(
+    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: Options, read_again: Read) -> int:
+        raise OptionsError("the file is of no use", "tls.certificate_file")
+
+    path = tmp_path / "bus.conf"
+    path.write_text("tls { cert_file: a\n key_file: b }")
+    serve(run)
+    assert main_alias(["-c", str(path)]) == 1
+    assert capsys.readouterr().err.endswith(f"Failed to start: {path}:1:7: cert_file: the file is of no use\n")
 
 
 def test_help_about_tls(capsys: pytest.CaptureFixture[str]) -> None:

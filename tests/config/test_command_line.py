@@ -234,11 +234,11 @@ def test_lines_that_cannot_be_followed(line: str, error: str) -> None:
 
 @pytest.mark.row(119)
 def test_values_are_checked() -> None:
-    with pytest.raises(OptionsError, match=r"^unsupported store type: BOGUS$"):
+    with pytest.raises(OptionsError, match=r"^-st: unsupported store type: BOGUS$"):
         options("-st bogus")
     with pytest.raises(OptionsError, match=r"^for FILE stores, root directory must be specified$"):
         options("-st file")
-    with pytest.raises(OptionsError, match=r"^for FILE stores, root directory must be specified$"):
+    with pytest.raises(OptionsError, match=r"^-dir: for FILE stores, root directory must be specified$"):
         read_command_line(["-st", "FILE", "-dir", ""])
     with pytest.raises(OptionsError, match=r'^sql: unknown driver "" '):
         options("-st sql")
@@ -423,22 +423,41 @@ def test_the_environment_is_for_variables(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("text", "line", "error"),
     [
-        ("streaming { store: file }", "", OptionsError("for FILE stores, root directory must be specified")),
-        ("streaming { store: file, dir: x, file { sync: no } }", "", OptionsError("-file_sync with the FILE store ")),
-        ("streaming { store: file, dir: x }", "-file_crc_poly 0", OptionsError("crc polynomial should be between ")),
-        ("streaming { store: file, dir: x, ft_group: g }", "", OptionsError("ft: standby servers on the FILE store ")),
+        (
+            "streaming { store: file }",
+            "",
+            OptionsError("bus.conf:1:13: store: for FILE stores, root directory must be specified"),
+        ),
+        (
+            "streaming { store: file, dir: x, file { sync: no } }",
+            "",
+            OptionsError("bus.conf:1:41: sync: -file_sync with the FILE store "),
+        ),
+        (
+            "streaming { store: file, dir: x }",
+            "-file_crc_poly 0",
+            OptionsError("-file_crc_poly: crc polynomial should be between "),
+        ),
         ("streaming { dir: x }", "-clustered", UsageError(f"flag -clustered is not available: {CLUSTERING_MODE}")),
         ("cluster {}\nstreaming {}", "-mm -5", ConfigError(f"bus.conf:1:1: cluster is not available: {ROUTES}")),
-        ("port: 99999", "", OptionsError("invalid client port 99999")),
+        ("port: 99999", "", OptionsError("bus.conf:1:1: port: invalid client port 99999")),
         ("port: x\ncluster {}", "", ConfigError('bus.conf:1:1: parameter "port" value is expected')),
-        ("streaming { store_limits { mm: -5 } }", "", OptionsError("max messages limit cannot be negative (-5)")),
+        (
+            "streaming { store_limits { mm: -5 } }",
+            "",
+            OptionsError("bus.conf:1:28: mm: max messages limit cannot be negative (-5)"),
+        ),
         (
             "streaming { limits { mc: 1, channels { a {}, b {} } } }",
             "",
-            OptionsError("too many channels defined (2). "),
+            OptionsError("bus.conf:1:29: channels: too many channels defined (2). "),
         ),
-        ("streaming { ft_group: g }", "", OptionsError("ft: only FILE or SQL stores supported in FT mode")),
-        ("streaming { ns: '127.0.0.1:24999' }", "", OptionsError("malformed url: 127.0.0.1:24999")),
+        (
+            "streaming { ft_group: g }",
+            "",
+            OptionsError("bus.conf:1:13: ft_group: ft: only FILE or SQL stores supported in FT mode"),
+        ),
+        ("streaming { ns: '127.0.0.1:24999' }", "", OptionsError("bus.conf:1:13: ns: malformed url: 127.0.0.1:24999")),
         (
             "streaming { partitioning: true, cluster {} }",
             "",
@@ -468,6 +487,48 @@ def test_which_mistake_is_told(
     with pytest.raises(type(error)) as caught:
         request("-c", "bus.conf", *line.split())
     assert str(caught.value).startswith(str(error))
+
+
+@pytest.mark.row(127)
+@pytest.mark.parametrize(
+    ("text", "line", "error"),
+    [
+        ("a: 1\nhbf: -1", "", "bus.conf:2:1: hbf: heartbeat fail count cannot be negative (-1)"),
+        ("streaming {\n  HBI: 0s\n}", "", "bus.conf:2:3: HBI: heartbeat interval must be greater than zero (0s)"),
+        ("discover_prefix: 'a b'", "", "bus.conf:1:1: discover_prefix: invalid discover prefix 'a b': "),
+        ("\nmax_payload: -5", "", "bus.conf:2:1: max_payload: max_payload must be greater than zero (-5)"),
+        ("listen: 'h:99999'", "", "bus.conf:1:1: listen: invalid client port 99999"),
+        ("http: 99999", "", "bus.conf:1:1: http: invalid monitoring port 99999"),
+        (
+            "max_pending: 5",
+            "",
+            "bus.conf:1:1: max_pending: max_payload (1048576) cannot be higher than max_pending (5)",
+        ),
+        ("authorization { pass: x }", "", "bus.conf:1:17: pass: a password without a user protects nothing"),
+        ("tls { timeout: -1, cert_file: a, key_file: b }", "", "bus.conf:1:7: timeout: TLS timeout must be "),
+        ("tls {}", "", "bus.conf:1:1: tls: TLS Server certificate must be present and valid"),
+        ("store_limits { mm: -5 }", "-mm -6", "-mm: max messages limit cannot be negative (-6)"),
+        ("", "-max_msgs -6", "-max_msgs: max messages limit cannot be negative (-6)"),
+        ("hbf: -1", "-mm -6", "-mm: max messages limit cannot be negative (-6)"),
+        ("", "-tls", "TLS Server certificate must be present and valid"),
+    ],
+)
+def test_a_value_of_no_use_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: str, error: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file(tmp_path, text)
+    with pytest.raises(OptionsError) as caught:
+        request("-c", "bus.conf", *line.split())
+    assert str(caught.value).startswith(error)
+
+
+def test_an_included_file_is_the_one_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file(tmp_path, "include other.conf")
+    file(tmp_path, "\nport: 99999", "other.conf")
+    with pytest.raises(OptionsError, match=r"other\.conf:2:1: port: invalid client port 99999"):
+        request("-c", "bus.conf")
 
 
 def test_the_command_line_can_mend_a_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from durabus.config.options import (
     LogOptions,
     MonitoringOptions,
     Options,
+    OptionsError,
     ProcessOptions,
     Setting,
     StreamingOptions,
@@ -168,3 +169,22 @@ def test_the_one_port_of_monitoring(monitoring: MonitoringOptions, port: int | N
 def test_limits_of_channels_are_a_setting_like_others() -> None:
     override = ChannelOverride(name="a", max_messages=3)
     assert with_settings(Options(), {"limits.per_channel": (override,)}).limits == Limits(per_channel=(override,))
+
+
+@pytest.mark.parametrize(
+    ("origins", "told"),
+    [
+        ({}, "it is wrong"),
+        ({"a.b": "bus.conf:3:5: b"}, "bus.conf:3:5: b: it is wrong"),
+        ({"a.b": "-b", "c.d": "bus.conf:1:1: d"}, "-b: it is wrong"),
+        ({"c.d": "bus.conf:1:1: d"}, "bus.conf:1:1: d: it is wrong"),
+        ({"c.d": "-d"}, "it is wrong"),
+    ],
+)
+def test_an_error_tells_where_its_option_was_set(origins: dict[str, str], told: str) -> None:
+    """A flag is named for its own value only, not for what is missing because of it."""
+    assert str(OptionsError("it is wrong", "a.b", "c.d").with_origin(origins)) == told
+
+
+def test_a_text_that_names_its_flag_does_not_get_it_twice() -> None:
+    assert str(OptionsError("-b is not available", "a.b").with_origin({"a.b": "-b"})) == "-b is not available"

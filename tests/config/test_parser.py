@@ -1,5 +1,6 @@
 """The configuration language as a whole: structure, includes, variables, their bounds; any text is a section or an error."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,7 +97,16 @@ def test_a_brace_right_behind_a_key_belongs_to_it() -> None:
     ],
 )
 def test_mistakes_are_told_in_the_originals_words(text: str, line: int, error: str) -> None:
-    assert error_of(text) == f"f: Parse error on line {line}: '{error}'"
+    expected = rf"f:{line}:[1-9]\d*: Parse error on line {line}: '{re.escape(error)}'"
+    assert re.fullmatch(expected, error_of(text), re.DOTALL)
+
+
+@pytest.mark.row(127)
+@pytest.mark.parametrize(
+    ("text", "line", "column"), [("a [1 2]", 1, 6), ("x: 1\n  b {c: 1 2}", 2, 11), ("a: 1 2", 1, 6), ("= 5", 1, 1)]
+)
+def test_a_mistake_has_line_and_column(text: str, line: int, column: int) -> None:
+    assert error_of(text).startswith(f"f:{line}:{column}: Parse error on line {line}: '")
 
 
 def test_every_entry_knows_its_place() -> None:
@@ -148,7 +158,7 @@ def test_variables(text: str, environment: dict[str, str], value: str) -> None:
         (
             "b: $A",
             {"A": "x y"},
-            f"{UNREADABLE}environment: Parse error on line 1: '{TOP_END}, but got 'y' instead.'",
+            f"{UNREADABLE}environment:1:3: Parse error on line 1: '{TOP_END}, but got 'y' instead.'",
         ),
         ("b: $A", {"A": "$A"}, "environment variables refer to each other more than 16 deep"),
         (
@@ -238,7 +248,7 @@ def test_a_mistake_in_an_include_names_both_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_file(name, {})
     assert str(caught.value).startswith(
-        f"{name}:1:1: error parsing include file 'b.conf', {tmp_path}/b.conf: Parse error on line 1: "
+        f"{name}:1:1: error parsing include file 'b.conf', {tmp_path}/b.conf:1:6: Parse error on line 1: "
     )
 
 
@@ -317,7 +327,7 @@ def test_bytes_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
 
 
 def test_nesting_is_bounded() -> None:
-    assert error_of("a " + "[" * 65) == "f: Parse error on line 1: 'Maps and arrays are nested more than 64 deep'"
+    assert error_of("a " + "[" * 65) == "f:1:67: Parse error on line 1: 'Maps and arrays are nested more than 64 deep'"
     assert "nested more than 64 deep" in error_of("a {" * 65)
     assert "nested more than 64 deep" in error_of("a " + "[" * 1_000_000)
     assert parsed("a " + "[" * 64 + "]" * 64)

@@ -48,20 +48,21 @@ def test_what_becomes_of_each() -> None:
 def test_the_default_is_nothing_to_talk_about(entry: StoreOption) -> None:
     options = with_store(entry.store, {entry.option: entry.default})
     assert effect_notes(options) == []
-    assert first_refusal(options) == ""
+    assert first_refusal(options) == ("", "")
 
 
 @pytest.mark.parametrize("entry", [entry for entry in STORE_TABLE if entry.ignored], ids=named)
 def test_what_has_no_effect_is_told(entry: StoreOption) -> None:
     options = with_store(entry.store, {entry.option: another_value(entry)})
     assert effect_notes(options) == [f"-{entry.flag} has no effect here: {entry.ignored}"]
-    assert first_refusal(options) == ""
+    assert first_refusal(options) == ("", "")
 
 
 @pytest.mark.parametrize("entry", [entry for entry in STORE_TABLE if entry.refused], ids=named)
 def test_what_cannot_be_is_refused(entry: StoreOption) -> None:
     options = with_store(entry.store, {entry.option: another_value(entry)})
-    assert first_refusal(options) == f"-{entry.flag} with the {entry.store} store is not available: {entry.refused}"
+    text = f"-{entry.flag} with the {entry.store} store is not available: {entry.refused}"
+    assert first_refusal(options) == (text, entry.option)
     assert effect_notes(options) == []
 
 
@@ -70,7 +71,7 @@ def test_another_store_is_not_concerned(entry: StoreOption) -> None:
     for store in OTHER_STORES[entry.store]:
         options = with_store(store, {entry.option: another_value(entry)})
         assert effect_notes(options) == []
-        assert first_refusal(options) == ""
+        assert first_refusal(options) == ("", "")
 
 
 @pytest.mark.parametrize(("size_bytes", "is_told"), [(0, False), (1, True), (1024**2 - 1, True), (1024**2, False)])

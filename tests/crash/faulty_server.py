@@ -8,6 +8,7 @@ The faults are the names of `FAULTS`.
 import asyncio
 import sys
 from typing import Final
+from unittest import mock
 
 from durabus.cli.main import main
 from durabus.config.options import Options
@@ -82,8 +83,8 @@ def run(fault: str, arguments: list[str]) -> int:
     def make_faulty_store(options: Options, *rest: object) -> Store:
         return FAULTS[fault](make_store(options))
 
-    server_module.make_store = make_faulty_store  # type: ignore[attr-defined]
-    return main(arguments)
+    with mock.patch.object(server_module, "make_store", make_faulty_store):
+        return main(arguments)
 
 
 if __name__ == "__main__":

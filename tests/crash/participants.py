@@ -30,6 +30,7 @@ HELD_BACK: Final = 0.05
 """How much a subscriber does not acknowledge before the next life: in part, and at most (below its MaxInFlight)."""
 SUBSCRIPTION_IN_FLIGHT_MAX: Final = 1024
 READER_IN_FLIGHT_MAX: Final = 1 << 30
+READER_ACK_WAIT_S: Final = 3600
 ACK_WAIT_S: Final = 1
 """A durable whose window was full when its position was kept goes on after AckWait, so this is how long checks can take."""
 
@@ -140,6 +141,7 @@ class Participant:
         group: bytes = b"",
         durable: bytes = b"",
         in_flight_max: int,
+        ack_wait_s: int,
     ) -> bytes:
         """Subscribe; the ack inbox."""
         connection = self.connection
@@ -147,7 +149,7 @@ class Participant:
         inbox = b"%b.subscription-%d" % (self._inbox, next(_numbers))
         self.listen(connection, inbox, handler)
         payload = blob(1, self.client_id) + blob(2, channel) + blob(3, group) + blob(4, inbox) + blob(7, durable)
-        payload += integer(5, in_flight_max) + integer(6, ACK_WAIT_S) + integer(10, SEQUENCE) + integer(11, start)
+        payload += integer(5, in_flight_max) + integer(6, ack_wait_s) + integer(10, SEQUENCE) + integer(11, start)
         answer = read_fields(await connection.request(self.subjects.text(2), payload, self._inbox))
         self._expect_no(answer.text(3), f"cannot subscribe to {channel.decode()}")
         return answer.text(2)
@@ -271,6 +273,7 @@ class Subscriber(Participant):
             group=self._group,
             durable=b"position",
             in_flight_max=SUBSCRIPTION_IN_FLIGHT_MAX,
+            ack_wait_s=ACK_WAIT_S,
         )
         early, self._early = self._early, []
         for sequence in early:
@@ -345,17 +348,29 @@ class Reader(Participant):
             if end.done():
                 return
             channel.read(sequence, data, fields.number(5))
-            watchdog.reschedule(loop.time() + PATIENCE_S)
             if data == marker:
                 end.set_result(sequence)
 
+        def on_chunk() -> None:
+            if not watchdog.expired():
+                watchdog.reschedule(loop.time() + PATIENCE_S)
+
         try:
             async with asyncio.timeout(PATIENCE_S) as watchdog:
-                await self.subscribe(channel.name, on_message, start=first, in_flight_max=READER_IN_FLIGHT_MAX)
+                connection.after_chunk = on_chunk
+                await self.subscribe(
+                    channel.name,
+                    on_message,
+                    start=first,
+                    in_flight_max=READER_IN_FLIGHT_MAX,
+                    ack_wait_s=READER_ACK_WAIT_S,
+                )
                 await end
         except TimeoutError:
             life.complaints.add(f"{channel.name.decode()}: the reading stopped after sequence {channel.verified}")
             return channel.verified
+        finally:
+            connection.after_chunk = lambda: None
         channel.end_reading()
         if first == 1:
             channel.check_first(begins_at)

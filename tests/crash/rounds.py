@@ -30,7 +30,8 @@ FALSE_START: Final = 0.25
 RECOVERY_MAX_S: Final = 0.1
 ANEW: Final = 0.25
 """How often a client comes back as a new one."""
-READ_ALL_EVERY: Final = 10
+READ_ALL_FIRST: Final = 5
+"""The life in which everything is read again, as in those of twice the number, four times, and so on, and in the last."""
 READ_AGAIN_MAX: Final = 5000
 LIMIT_MESSAGES: Final = 2000
 """How much the second channel keeps: what is below lies dead in between, and the store may take its space."""
@@ -71,6 +72,12 @@ class Report:
             " acknowledgements that no kill may undo"
         )
         return "\n".join([text, *self.complaints])
+
+
+def reads_all(life: int) -> bool:
+    """Whether readers begin with the first message: so often that it takes no more time the longer the test is."""
+    doublings, rest = divmod(life, READ_ALL_FIRST)
+    return rest == 0 and doublings.bit_count() == 1
 
 
 class Rounds:
@@ -132,13 +139,15 @@ class Rounds:
             self._port = life.port = server.port
             for durable in self._durables:
                 durable.begin_life()
-            await self._check(life, reads_all=index % READ_ALL_EVERY == 5)
+            await self._check(life, is_whole=reads_all(index))
             if self._complaints:
                 return
             if is_last:
                 await self._end(life, server)
             else:
                 await self._load(life, server, is_long=index % LONG_EVERY == 2)
+        except ConnectionError as error:
+            self._complaints.add(f"a connection was lost while the server had to run: {error}")
         except BaseException as error:
             error.add_note(f"seed {self._report.seed}, life {index}; the server's log:\n{server.log}")
             raise
@@ -166,14 +175,14 @@ class Rounds:
             server.kill()
         self._check_log(server.log)
 
-    async def _check(self, life: Life, *, reads_all: bool) -> None:
+    async def _check(self, life: Life, *, is_whole: bool) -> None:
         """Readers and durables: is everything there? The durables go on first, to see what is redelivered to whom."""
         await asyncio.gather(*(member.go_on(life, anew=self._is_anew()) for member in self._subscribers))
         reader = Reader(b"reader")
         await reader.go_on(life, anew=True)
         for channel in (self._limited, self._all):
-            again = 0 if reads_all else self._chance.randrange(READ_AGAIN_MAX)
-            first = 1 if reads_all else max(1, channel.verified + 1 - again)
+            again = 0 if is_whole else self._chance.randrange(READ_AGAIN_MAX)
+            first = 1 if is_whole else max(1, channel.verified + 1 - again)
             last = await reader.read_to_end(channel, first)
         if self._complaints:
             await reader.close()

@@ -9,7 +9,7 @@ from durabus.stores.file.store import FileStore
 from durabus.streaming.store_port import Store
 from durabus.testing.conformance import StoreHarness
 
-__all__ = ["FileHarness", "SmallSegmentsHarness"]
+__all__ = ["FileHarness", "LeasedFileHarness", "SmallSegmentsHarness"]
 
 
 class FileHarness(StoreHarness):
@@ -55,3 +55,9 @@ class SmallSegmentsHarness(FileHarness):
     """The same, with a new segment every few batches."""
 
     segment_bytes = 16 * 1024
+
+
+class LeasedFileHarness(SmallSegmentsHarness):
+    """The same as one of a group. In a copy, the lease is of an owner that held the lock, which nobody does there: it is dead."""
+
+    leased = True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from durabus.testing.conformance import Check, StoreHarness, Trial, checks_for, run_check, run_checks
 from durabus.testing.conformance.checks_history import play
 from tests.stores.broken_stores import BROKEN
-from tests.stores.file_harness import FileHarness, SmallSegmentsHarness
+from tests.stores.file_harness import FileHarness, LeasedFileHarness, SmallSegmentsHarness
 from tests.stores.harnesses import JournalHarness, MemoryHarness, SlowHarness, harness_of
 from tests.stores.sql_harness import (
     LeasedMysqlHarness,
@@ -29,6 +29,7 @@ HARNESSES: dict[str, type[StoreHarness]] = {
     "slow": SlowHarness,
     "file": FileHarness,
     "file with small segments": SmallSegmentsHarness,
+    "file in a group": LeasedFileHarness,
     "sqlite": SqliteHarness,
     "sqlite with single rows": SingleRowsHarness,
     "sqlite in a group": LeasedSqliteHarness,

@@ -172,6 +172,26 @@ def test_nothing_new_goes_out_until_it_is_known_what_is_due() -> None:
     assert seen(sub) == [(1, 1, 25), (2, 1, 25), (3, 1, 25), (4, 0, 25)]
 
 
+def test_nothing_new_overtakes_what_became_due_behind_a_full_window() -> None:
+    bus = SlowBus()
+    client, publisher = bus.connect("a"), bus.connect("b")
+    sub = client.subscribe("foo", durable="d", ack_wait_s=5, max_in_flight=2)
+    publisher.publish("foo", b"1", b"2", b"3")
+    bus.read_all()
+    sub.clear()
+    client.vanish()
+    bus.restart()
+    bus.advance(6)
+    bus.read_all()
+    bus.slow.at_hand_from = 3
+    client.return_()
+    bus.advance(1)
+    sub.ack(1)
+    assert sub.messages == []
+    bus.read_all()
+    assert [number for number, _, _ in seen(sub)] == [2, 3]
+
+
 def test_times_are_known_when_it_was_read() -> None:
     bus, sub = slow_bus()
     bus.read_all()

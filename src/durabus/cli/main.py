@@ -8,17 +8,14 @@ a wrong flag is told at once, and the server's port is open early.
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from durabus import version
 from durabus.config.command_line import Action, Request, read_command_line
 from durabus.config.flags import UsageError
-from durabus.config.options import ConfigError
+from durabus.config.options import ConfigError, OptionsError
 from durabus.config.units import escape_char, quote
 from durabus.errors import DurabusError, StartError
-
-if TYPE_CHECKING:
-    from durabus.config.options import Options
 
 __all__ = ["main", "main_alias"]
 
@@ -83,11 +80,11 @@ def serve(arguments: Sequence[str], program: str) -> int:
             return say(tls_help(), sys.stdout)
         case Action.CHECK:
             # The original goes on to serve; nobody who asks for a check can mean that.
-            return say(f"{ALIAS}: configuration file {request.options.process.config_file} is valid", sys.stderr)
+            return check(request)
         case Action.SIGNAL:
             return send(request)
         case Action.SERVE:
-            return run(request.options, arguments)
+            return run(request, arguments)
 
 
 def send(request: Request) -> int:
@@ -103,15 +100,30 @@ def send(request: Request) -> int:
     return EXIT_OK
 
 
-def run(options: "Options", arguments: Sequence[str]) -> int:
+def check(request: Request) -> int:
+    """Look at the files that a start would open; whether all is well."""
+    from durabus.server.preflight import check_start
+
+    try:
+        check_start(request.options)
+    except OptionsError as error:
+        return fail_to_start(str(error.with_origin(request.origins)))
+    except StartError as error:
+        return fail_to_start(str(error))
+    return say(f"{ALIAS}: configuration file {request.options.process.config_file} is valid", sys.stderr)
+
+
+def run(request: Request, arguments: Sequence[str]) -> int:
     """Run the server until it ends; its exit code, or 1 after one line about what ended it."""
     try:
         from durabus.server import run as run_server
 
-        return run_server(options, lambda: read_command_line(arguments).options)
+        return run_server(request.options, lambda: read_command_line(arguments).options)
     except KeyboardInterrupt:
         say("interrupted", sys.stderr)
         return EXIT_INTERRUPTED
+    except OptionsError as error:
+        return fail_to_start(str(error.with_origin(request.origins)))
     except StartError as error:
         return fail_to_start(str(error))
     except (DurabusError, OSError) as error:

@@ -74,7 +74,7 @@ def read_size(names: str, option: str, built_in: int) -> Key:
         value = number_of(entry)
         if value > INT32_MAX:
             raise ConfigError(f"{entry.key} value is too big", entry.place)
-        draft.settings[option] = value or built_in
+        draft.put(entry, option, value or built_in)
 
     return special(names, INT64, read)
 
@@ -86,7 +86,7 @@ def read_tokens(entry: Entry, draft: Draft) -> None:
         raise ConfigError(f"{entry.key} value is too big", entry.place)
     if value <= 0:
         raise ConfigError(f"{entry.key} value can not be negative", entry.place)
-    draft.settings["broker.max_subject_tokens"] = value
+    draft.put(entry, "broker.max_subject_tokens", value)
 
 
 def seconds(name: str, option: str, built_in: int) -> Key:
@@ -100,7 +100,7 @@ def seconds(name: str, option: str, built_in: int) -> Key:
             )
         else:
             value = duration_of(entry)
-        draft.settings[option] = value or built_in
+        draft.put(entry, option, value or built_in)
 
     return special(name, DURATION, read)
 
@@ -135,8 +135,8 @@ def host_and_port(entry: Entry) -> tuple[str, int]:
 def read_listen(entry: Entry, draft: Draft) -> None:
     """Where clients connect."""
     host, port = host_and_port(entry)
-    draft.settings["broker.host"] = listen_host(host)
-    draft.settings["broker.port"] = client_port(port)
+    draft.put(entry, "broker.host", listen_host(host))
+    draft.put(entry, "broker.port", client_port(port))
 
 
 def read_monitor(option: str) -> Callable[[Entry, Draft], None]:
@@ -144,8 +144,8 @@ def read_monitor(option: str) -> Callable[[Entry, Draft], None]:
 
     def read(entry: Entry, draft: Draft) -> None:
         host, port = host_and_port(entry)
-        draft.settings["monitoring.host"] = host
-        draft.settings[option] = monitoring_port(port)
+        draft.put(entry, "monitoring.host", host)
+        draft.put(entry, option, monitoring_port(port))
 
     return read
 
@@ -157,14 +157,14 @@ def set_auth(option: str) -> Callable[[Entry, Draft], None]:
     """A text of the one user."""
 
     def read(entry: Entry, draft: Draft) -> None:
-        draft.settings[f"auth.{option}"] = text_value(entry)
+        draft.put(entry, f"auth.{option}", text_value(entry))
 
     return read
 
 
 def read_auth_timeout(entry: Entry, draft: Draft) -> None:
     """How long a client may take to say who it is."""
-    draft.settings["auth.timeout_ns"] = timeout_of(entry)
+    draft.put(entry, "auth.timeout_ns", timeout_of(entry))
 
 
 def read_users(entry: Entry, draft: Draft) -> None:
@@ -182,7 +182,7 @@ def read_users(entry: Entry, draft: Draft) -> None:
         if not user and not own.refusals:
             raise ConfigError("User entry requires a user", item.place)
         users.append((str(user), str(own.settings.get("auth.password", ""))))
-    draft.settings["auth.users"] = tuple(users)
+    draft.put(entry, "auth.users", tuple(users))
 
 
 def read_authorization(entry: Entry, draft: Draft) -> None:
@@ -197,6 +197,7 @@ def read_authorization(entry: Entry, draft: Draft) -> None:
     if users is not None and token:
         raise ConfigError("Can not have a token and a users array", entry.place)
     draft.settings.update(own.settings)
+    draft.origins.update(own.origins)
     draft.refusals += own.refusals
 
 
@@ -237,7 +238,7 @@ def tls_file(name: str, option: str) -> Key:
     def read(entry: Entry, draft: Draft) -> None:
         if not isinstance(entry.value, str):
             raise ConfigError(f"error parsing tls config, expected '{name}' to be filename", entry.place)
-        draft.settings[f"tls.{option}"] = entry.value
+        draft.put(entry, f"tls.{option}", entry.value)
 
     return special(name, STRING, read)
 
@@ -256,7 +257,7 @@ def tls_switch(name: str, use: Callable[[Entry, Draft], None]) -> Key:
 
 def turn_on_verify(entry: Entry, draft: Draft) -> None:
     """Ask clients for a certificate."""
-    draft.settings["tls.verify"] = True
+    draft.put(entry, "tls.verify", True)
 
 
 def refuse_map(entry: Entry, draft: Draft) -> None:
@@ -282,12 +283,12 @@ def read_ciphers(entry: Entry, draft: Draft) -> None:
     for name, item in zip(names, items, strict=True):
         if name not in CIPHERS:
             raise ConfigError(f"unrecognized cipher {name}", item.place)
-    draft.settings["tls.ciphers"] = tuple(names)
+    draft.put(entry, "tls.ciphers", tuple(names))
 
 
 def read_tls_timeout(entry: Entry, draft: Draft) -> None:
     """How long the handshake may take."""
-    draft.settings["tls.timeout_ns"] = timeout_of(entry)
+    draft.put(entry, "tls.timeout_ns", timeout_of(entry))
 
 
 def read_pinned(entry: Entry, draft: Draft) -> None:
@@ -310,7 +311,7 @@ def read_tls(entry: Entry, draft: Draft) -> None:
     if has_certificate != has_key:
         missing = "key_file" if has_certificate else "cert_file"
         raise ConfigError(f"missing '{missing}' in TLS configuration", entry.place)
-    draft.settings["tls.enabled"] = True
+    draft.put(entry, "tls.enabled", True)
 
 
 TLS = (
@@ -333,13 +334,14 @@ TLS = (
 
 def read_trace_verbose(entry: Entry, draft: Draft) -> None:
     """Traces, and those of internal traffic."""
-    draft.settings["log.broker_trace"] = draft.settings["log.broker_trace_verbose"] = switch_of(entry)
+    for option in ("log.broker_trace", "log.broker_trace_verbose"):
+        draft.put(entry, option, switch_of(entry))
 
 
 def read_tags(entry: Entry, draft: Draft) -> None:
     """One label, or several."""
     items = entry.value if isinstance(entry.value, tuple) else (entry,)
-    draft.settings["broker.tags"] = tuple(text_value(dataclasses.replace(item, key=entry.key)) for item in items)
+    draft.put(entry, "broker.tags", tuple(text_value(dataclasses.replace(item, key=entry.key)) for item in items))
 
 
 def read_jetstream(entry: Entry, draft: Draft) -> None:

@@ -5,7 +5,7 @@ Built-in values count least, then configuration files, then flags.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from durabus.config.checks import check_options
@@ -40,6 +40,8 @@ class Request:
     """The signal to send, perhaps with a process: `reload=4711`."""
     warnings: tuple[str, ...] = ()
     """What the user should know about the configuration, though it is taken."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each option was set, by dotted names: file, line, column and key, or the flag."""
 
 
 def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Request:
@@ -56,14 +58,18 @@ def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] |
         return Request(action, Options())
     if action is Action.SIGNAL:
         return Request(action, Options(), str(line.value(SIGNAL)))
-    settings, refusals, warnings = settings_of_files(line, os.environ if environment is None else environment)
-    settings.update(settings_of_flags(line))
-    options = with_settings(Options(), settings)
-    refuse_missing_features(line, refusals, options)
-    check_options(options)
+    asked = settings_of_files(line, os.environ if environment is None else environment)
+    options = with_settings(Options(), asked.settings | settings_of_flags(line))
+    origins = asked.origins | origins_of_flags(line)
+    refuse_missing_features(line, asked.refusals, options)
+    try:
+        check_options(options)
+    except OptionsError as error:
+        raise error.with_origin(origins) from None
+    warnings = tuple(asked.warnings)
     if action is Action.CHECK:  # a server tells it in its log
         warnings += tuple(effect_notes(options))
-    return Request(action, options, warnings=warnings)
+    return Request(action, options, warnings=warnings, origins=origins)
 
 
 def asked_action(line: CommandLine) -> Action:
@@ -87,18 +93,26 @@ def asked_action(line: CommandLine) -> Action:
     return Action.CHECK
 
 
-def settings_of_files(
-    line: CommandLine, environment: Mapping[str, str]
-) -> tuple[dict[str, Setting], tuple[str, ...], tuple[str, ...]]:
-    """What the files given with -c and -sc set, what they ask for and cannot have, and what is odd in them."""
+@dataclass(slots=True)
+class FromFiles:
+    """What files ask for; empty without files."""
+
+    settings: dict[str, Setting] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def settings_of_files(line: CommandLine, environment: Mapping[str, str]) -> FromFiles:
+    """What the files given with -c and -sc set and where, what they ask for and cannot have, and what is odd in them."""
     broker_file, streaming_file = str(line.value(CONFIG)), str(line.value(STREAMING_CONFIG))
     if not broker_file and not streaming_file:
-        return {}, (), ()
+        return FromFiles()
     # Only who has a file needs to load what reads it.
     from durabus.config.files import read_files
 
     draft = read_files(broker_file, streaming_file, environment)
-    return draft.settings, tuple(draft.refusals), tuple(draft.warnings)
+    return FromFiles(draft.settings, draft.origins, draft.refusals, draft.warnings)
 
 
 def refuse_missing_features(line: CommandLine, refusals: Sequence[str], options: Options) -> None:
@@ -127,3 +141,11 @@ def settings_of_flags(line: CommandLine) -> dict[str, Setting]:
         for name in flag.settings:
             settings[name] = flag.option_value(line.value(flag))
     return settings
+
+
+def origins_of_flags(line: CommandLine) -> dict[str, str]:
+    """The flag that sets each option, by the dotted name of the option."""
+    origins = {given.flag.turns_on: f"-{given.name}" for given in line.given if given.flag.turns_on}
+    for given in line.given:
+        origins |= dict.fromkeys(given.flag.settings, f"-{given.name}")
+    return origins

@@ -53,6 +53,13 @@ class Draft:
     """What is taken, but should be written in another way."""
     refusals: list[str] = field(default_factory=list)
     """What cannot be had; the first one is told."""
+    origins: dict[str, str] = field(default_factory=dict, compare=False)
+    """Where each option was set, by dotted names: file, line, column and key."""
+
+    def put(self, entry: Entry, option: str, value: Setting) -> None:
+        """Set `option`, as `entry` asks for."""
+        self.settings[option] = value
+        self.origins[option] = f"{entry.place}: {entry.key}"
 
     def refuse(self, entry: Entry, why: str) -> None:
         """Note that what `entry` asks for is not there."""
@@ -165,7 +172,7 @@ def setting(names: str, kind: str, value_of: Callable[[Entry], Setting], option:
 
     def read(entry: Entry, draft: Draft) -> None:
         try:
-            draft.settings[option] = convert(value_of(entry))
+            draft.put(entry, option, convert(value_of(entry)))
         except OptionsError as error:
             raise ConfigError(str(error), entry.place) from None
 

@@ -106,7 +106,7 @@ class Lexer:
 
     def error(self, text: str) -> ConfigError:
         """What is wrong at the next character, as the original says it."""
-        return ConfigError(f"{self._file}: Parse error on line {self.place().line}: '{text}'")
+        return ConfigError(f"Parse error on line {self.place().line}: '{text}'", self.place())
 
     def shown(self, text: str) -> str:
         """`text` as an error may quote it."""

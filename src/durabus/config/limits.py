@@ -123,24 +123,28 @@ def check_override_name(name: str) -> None:
 
 def check_limits(limits: Limits) -> None:
     """Refuse negative limits with the original's texts, in its order; then what is wrong with the overrides."""
-    for name, value in (
-        ("max channels", limits.max_channels),
-        ("max subscriptions", limits.max_subscriptions),
-        ("max messages", limits.max_messages),
-        ("max bytes", limits.max_bytes),
+    for name, option, value in (
+        ("max channels", "max_channels", limits.max_channels),
+        ("max subscriptions", "max_subscriptions", limits.max_subscriptions),
+        ("max messages", "max_messages", limits.max_messages),
+        ("max bytes", "max_bytes", limits.max_bytes),
     ):
         if value < 0:
-            raise OptionsError(f"{name} limit cannot be negative ({value})")
-    for name, value in (("max age", limits.max_age_ns), ("max inactivity", limits.max_inactivity_ns)):
+            raise OptionsError(f"{name} limit cannot be negative ({value})", f"limits.{option}")
+    for name, option, value in (
+        ("max age", "max_age_ns", limits.max_age_ns),
+        ("max inactivity", "max_inactivity_ns", limits.max_inactivity_ns),
+    ):
         if value < 0:
-            raise OptionsError(f"{name} limit cannot be negative ({format_duration(value)})")
+            raise OptionsError(f"{name} limit cannot be negative ({format_duration(value)})", f"limits.{option}")
     literals = 0
     for override in limits.per_channel:
         check_override_name(override.name)
         literals += is_literal(override.name)
         if 0 < limits.max_channels < literals:
             raise OptionsError(
-                f"too many channels defined ({literals}). The max channels limit is set to {limits.max_channels}"
+                f"too many channels defined ({literals}). The max channels limit is set to {limits.max_channels}",
+                "limits.per_channel",
             )
 
 

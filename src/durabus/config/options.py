@@ -43,6 +43,25 @@ SEGMENT_BYTES_MIN = 1024 * 1024
 class OptionsError(StartError):
     """Options that no server can start with; the text is one line, in the original's words where it has some."""
 
+    def __init__(self, text: str, *options: str) -> None:
+        """`text` says what is wrong with `options`, dotted names: the one that is wrong first, then what makes it so."""
+        super().__init__(text)
+        self.options = options
+
+    def with_origin(self, origins: Mapping[str, str]) -> "OptionsError":
+        """The same error, after where the option was set: `bus.conf:3:5: mm: ...` from a file, `-mm: ...` from a flag.
+
+        `origins` tells that for each option that was set. What is not set, because it is missing, may be wrong for the
+        sake of another option in a file; a flag is named only where its own value is wrong.
+        """
+        for option in self.options:
+            origin = origins.get(option, "")
+            if origin.startswith("-") and (option != self.options[0] or str(self).startswith(origin)):
+                continue
+            if origin:
+                return OptionsError(f"{origin}: {self}")
+        return self
+
 
 class ConfigError(DurabusError):
     """A configuration file that cannot be read; the text is one line that names file, line and key."""

@@ -197,12 +197,12 @@ def changed(options: Options) -> Iterator[tuple[StoreOption, Setting]]:
             yield entry, value
 
 
-def first_refusal(options: Options) -> str:
-    """Why the chosen store cannot be as `options` say, as one line; empty: it can."""
+def first_refusal(options: Options) -> tuple[str, str]:
+    """Why the chosen store cannot be as `options` say, as one line, and because of which option; empty: it can."""
     for entry, _ in changed(options):
         if entry.refused:
-            return refusal(f"-{entry.flag} with the {entry.store} store", entry.refused)
-    return ""
+            return refusal(f"-{entry.flag} with the {entry.store} store", entry.refused), entry.option
+    return "", ""
 
 
 def effect_notes(options: Options) -> list[str]:

@@ -80,7 +80,7 @@ def read_per_channel(entry: Entry, draft: Draft) -> None:
             max_age_ns=values.get("limits.max_age_ns"),
             max_inactivity_ns=values.get("limits.max_inactivity_ns"),
         )
-    draft.settings["limits.per_channel"] = tuple(overrides.values())
+    draft.put(entry, "limits.per_channel", tuple(overrides.values()))
 
 
 def read_peers(entry: Entry, draft: Draft) -> None:

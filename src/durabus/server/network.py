@@ -4,6 +4,7 @@ Both are a bus for the streaming half, and a thing that is started and stopped; 
 """
 
 import errno
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from durabus.broker.session import SessionLimits
 from durabus.broker.uplink import SKIP_VERIFY_WARNING, Uplink, UplinkSettings, make_tls_context, parse_servers
 from durabus.clock import Clock
 from durabus.config.addresses import describe_listen_error
-from durabus.config.options import Options
+from durabus.config.options import ExternalOptions, Options, OptionsError
 from durabus.errors import StartError
 from durabus.server.tls import server_tls
 from durabus.server.trace import trace_broker
@@ -190,11 +191,25 @@ def uplink_settings(options: Options) -> UplinkSettings:
     settings.tls_server_name = external.server_name
     files = external.authority_file, external.certificate_file, external.key_file
     if any(files) or external.skip_verify:
-        settings.tls = make_tls_context(*files, external.skip_verify)
+        settings.tls = uplink_tls(external)
         settings.must_be_tls = True
     elif external.server_name:
         settings.must_be_tls = True  # whoever says what is in the certificate wants to see it
     return settings
+
+
+def uplink_tls(external: ExternalOptions) -> ssl.SSLContext:
+    """How to talk TLS to an external server; raises OptionsError for a file of no use."""
+    option = "external.authority_file"
+    try:
+        if external.authority_file:
+            make_tls_context(external.authority_file)  # so that it is known which file it is
+        option = "external.certificate_file"
+        return make_tls_context(
+            external.authority_file, external.certificate_file, external.key_file, external.skip_verify
+        )
+    except StartError as error:
+        raise OptionsError(str(error), option) from None
 
 
 def broker_settings(options: Options, server_id: str) -> BrokerSettings:
@@ -235,11 +250,14 @@ def broker_settings(options: Options, server_id: str) -> BrokerSettings:
     settings.write_deadline_s = broker.write_deadline_ns / 1e9
     settings.auth_timeout_s = options.auth_timeout_ns / 1e9
     if tls.enabled and tls.allow_plain:
-        raise StartError("allow_non_tls is not available: clients connect with TLS, or without on a server without it")
+        raise OptionsError(
+            "allow_non_tls is not available: clients connect with TLS, or without on a server without it",
+            "tls.allow_plain",
+        )
     if tls.enabled:
         try:
             settings.tls = server_tls(tls, asks_client=True)
-        except StartError as error:
-            raise StartError(f"error parsing X509 certificate/key pair: {error}") from None
+        except OptionsError as error:
+            raise OptionsError(f"error parsing X509 certificate/key pair: {error}", *error.options) from None
         settings.tls_timeout_s = tls.timeout_ns / 1e9
     return settings

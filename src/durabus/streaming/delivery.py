@@ -356,8 +356,12 @@ class Delivery(MemberOwner):
                 flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + TOGETHER_NS
             ]
             due.sort(key=due_order)
+            cohort = member.cohort
+            is_first_since_restart = len(cohort.recovered) > 0
             for flight in due:
                 self._redeliver(member, flight, now_ns)
+            if is_first_since_restart:
+                cohort.on_hold = cohort.again_reads > 0  # what is not at hand is not overtaken either
             self.arm(member)
         elif member.pending:
             # Nobody there, or its heartbeats fail: look again later. Coming back also looks at once.

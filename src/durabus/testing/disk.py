@@ -33,6 +33,7 @@ __all__ = ["Kind", "ProcessEndedError", "SimulatedDisk", "SimulatedFiles"]
 
 Kind = Literal[
     "names",
+    "exists",
     "create",
     "open",
     "close",
@@ -42,6 +43,7 @@ Kind = Literal[
     "sync",
     "truncate",
     "rename",
+    "rename_new",
     "remove",
     "sync_directory",
     "lock",
@@ -325,6 +327,15 @@ class SimulatedFiles(Files):
         """The names of all files."""
         return self._call("names", "", lambda: sorted(self._disk.files.entries))
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+
+        def find() -> bool:
+            check_name(name)
+            return name in self._disk.files.entries
+
+        return self._call("exists", name, find)
+
     def create(self, name: str) -> int:
         """Make a file, and open it."""
 
@@ -422,11 +433,30 @@ class SimulatedFiles(Files):
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), old, None, new)
             if old != new:
                 self._disk.files.change(file, old, new)
-                for opened in self._opened.values():
-                    if opened.name == old:
-                        opened.name = new
+                self._rename_opened(old, new)
 
         self._call("rename", old, rename)
+
+    def rename_new(self, old: str, new: str) -> None:
+        """Give a file another name that none has: one name more, then one less, which a power cut may tear apart."""
+
+        def rename() -> None:
+            check_name(old)
+            check_name(new)
+            entries = self._disk.files.entries
+            number = errno.EEXIST if old in entries else errno.ENOENT
+            if new in entries or old not in entries:
+                raise OSError(number, os.strerror(number), old, None, new)
+            self._disk.files.change(entries[old], None, new)
+            self._disk.files.change(entries[old], old, None)
+            self._rename_opened(old, new)
+
+        self._call("rename_new", old, rename)
+
+    def _rename_opened(self, old: str, new: str) -> None:
+        for opened in self._opened.values():
+            if opened.name == old:
+                opened.name = new
 
     def remove(self, name: str) -> None:
         """Remove a file."""

@@ -30,7 +30,7 @@ from durabus.testing.disk import Kind, SimulatedDisk, SimulatedFiles
 
 SEGMENT_BYTES = 6 * 1024
 LIVES = 3
-KINDS: tuple[Kind, ...] = ("write", "write", "sync", "create", "rename", "sync_directory")
+KINDS: tuple[Kind, ...] = ("write", "write", "sync", "create", "rename", "rename_new", "sync_directory")
 
 
 class History:

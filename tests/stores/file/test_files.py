@@ -83,6 +83,9 @@ def test_a_name_is_that_of_a_file_in_the_directory(files: Files, name: str) -> N
         lambda: files.remove(name),
         lambda: files.rename(name, "b"),
         lambda: files.rename("good", name),
+        lambda: files.rename_new(name, "b"),
+        lambda: files.rename_new("good", name),
+        lambda: files.exists(name),
         lambda: files.lock(name),
     ]
     for call in calls:
@@ -229,6 +232,22 @@ def test_only_what_is_there_is_renamed(files: Files) -> None:
     assert files.names() == ["b"]
 
 
+def test_a_new_name_is_taken_from_nobody(files: Files) -> None:
+    handle = made(files, "a.new", b"content")
+    files.close(made(files, "b", b"another"))
+    assert [files.exists(name) for name in ("a", "a.new", "b")] == [False, True, True]
+    with failing(errno.EEXIST, "a.new"):
+        files.rename_new("a.new", "b")
+    with failing(errno.ENOENT, "c"):
+        files.rename_new("c", "b")
+    files.rename_new("a.new", "a")
+    assert files.names() == ["a", "b"]
+    assert files.read(files.open("b", False), 0, 10) == b"another"
+    files.write(handle, 0, b"C")
+    assert files.read(files.open("a", False), 0, 10) == b"Content"
+    files.close(handle)
+
+
 def test_a_removed_file_stays_open(files: Files) -> None:
     handle = made(files, "a", b"content")
     files.remove("a")
@@ -355,9 +374,9 @@ PLACES = st.sampled_from([0, 1, 511, 512, 513, 1500, 5000])
 HANDLES = st.integers(0, 5)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["create", "remove", "lock"]), NAMES),
+        st.tuples(st.sampled_from(["create", "exists", "remove", "lock"]), NAMES),
         st.tuples(st.just("open"), NAMES, st.booleans()),
-        st.tuples(st.just("rename"), NAMES, NAMES),
+        st.tuples(st.sampled_from(["rename", "rename_new"]), NAMES, NAMES),
         st.tuples(st.sampled_from(["close", "size", "sync", "map"]), HANDLES),
         st.tuples(st.just("read"), HANDLES, PLACES, PLACES),
         st.tuples(st.just("write"), HANDLES, PLACES, st.binary(max_size=600)),

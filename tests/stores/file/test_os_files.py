@@ -322,3 +322,18 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotADirectoryError):
         make_directory(tmp_path / "file" / "a")
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    files = OsFiles(str(tmp_path))
+    files.close(files.create("a.new"))
+    files.rename_new("a.new", "a")
+    assert files.names() == ["a"]
+    files.close(files.create("b.new"))
+    with pytest.raises(FileExistsError):
+        files.rename_new("b.new", "a")
+    assert files.names() == ["a", "b.new"]

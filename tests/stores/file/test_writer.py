@@ -6,10 +6,11 @@ import random
 
 import pytest
 
+from durabus.stores.file.files import LockLostError
 from durabus.stores.file.frame import Frame, FrameHead, Part, decode_frame, encode_frame
 from durabus.stores.file.layout import HEADER_BYTES, SegmentHeader, decode_header, encode_header
 from durabus.stores.file.segment import Segment
-from durabus.stores.file.writer import STEP_BYTES, Job, SegmentStart, WriteError, Writer, reason
+from durabus.stores.file.writer import STEP_BYTES, Job, NameTakenError, SegmentStart, WriteError, Writer, reason
 from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 
@@ -128,7 +129,7 @@ def test_a_segment_has_its_name_only_when_its_beginning_is_durable() -> None:
         ("create", new),
         ("write", new),
         ("sync", new),
-        ("rename", new),
+        ("rename_new", new),
         ("sync_directory", ""),
         ("write", NAME),
         ("sync", NAME),
@@ -251,7 +252,7 @@ def test_after_an_unknown_outcome_later_jobs_are_refused() -> None:
     assert desk.failure([desk.job()]).outcome == REFUSED
 
 
-BEGINNING = ["create", "size", "write", "sync", "rename", "sync_directory"]
+BEGINNING = ["create", "size", "write", "sync", "rename_new", "sync_directory"]
 
 
 @pytest.mark.parametrize("partial", [0.0, 1.0])
@@ -269,8 +270,36 @@ def test_a_segment_that_cannot_begin(kind: str, partial: float) -> None:
     assert "no space left on device" in str(error)
     assert frames(desk.disk.durable_contents()) == [1, 2]
     assert frames(desk.disk.contents(), NEXT) == []
-    if error.outcome == REFUSED and not (kind == "rename" and partial):
+    if error.outcome == REFUSED and not (kind == "rename_new" and partial):
         assert NEXT not in desk.disk.contents()
+
+
+def test_a_segment_that_somebody_else_has_begun_stays_as_it_is() -> None:
+    desk = started()
+    desk.disk.put(NEXT, b"another server's")
+    error = desk.failure([desk.job(), desk.first_job()])
+    assert isinstance(error, NameTakenError)
+    assert (error.outcome, error.durable_count) == (FATAL, 1)
+    assert desk.disk.contents()[NEXT] == b"another server's"
+
+
+@pytest.mark.parametrize("partial", [0.0, 0.5, 1.0])
+def test_in_a_group_nothing_is_taken_back(partial: float) -> None:
+    """What was written is there for the next owner, who may count it: so how it ended is unknown."""
+    desk = started()
+    desk.writer = Writer(desk.files, SEGMENT_BYTES, is_shared=True)
+    desk.disk.fail(1, full(), kind="write", partial=partial)
+    assert desk.failure([desk.job(), desk.job(2000)]).outcome == UNKNOWN
+    assert frames(desk.disk.contents()) == ([1, 2, 3] if partial else [1])
+
+
+def test_files_that_became_somebody_elses_are_lost_for_good() -> None:
+    for kind in ("write", "sync", "rename_new", "sync_directory"):
+        desk = started()
+        desk.disk.fail(1, LockLostError(errno.ESTALE, "lost"), kind=kind)
+        desk.writer = Writer(desk.files, SEGMENT_BYTES, is_shared=True)
+        error = desk.failure([desk.first_job()])
+        assert (error.outcome, str(error)) == (FATAL, "lost")
 
 
 def test_no_call_that_fails_makes_a_frame_count_that_was_refused() -> None:

@@ -13,7 +13,6 @@ from durabus.stores.file.index import encode_index
 from durabus.stores.file.layout import (
     COMPACTED,
     HEADER_BYTES,
-    NEW_SUFFIX,
     SegmentHeader,
     encode_header,
     index_name,
@@ -49,18 +48,18 @@ def compact(files: Files, segment: Segment, floors: dict[int, int]) -> Segment |
     old = segment.header
     header = SegmentHeader(old.number, old.epoch, 1, old.previous_end, secrets.randbits(64), COMPACTED)
     data = encode_header(header)
-    if name + NEW_SUFFIX in files.names():
-        files.remove(name + NEW_SUFFIX)
-    made = Segment(header, files.create(name + NEW_SUFFIX))
+    if name + files.new_suffix in files.names():
+        files.remove(name + files.new_suffix)
+    made = Segment(header, files.create(name + files.new_suffix))
     try:
         if _copy(files, segment, floors, made, data):
             files.sync(made.handle)
-            files.rename(name + NEW_SUFFIX, name)
+            files.rename(name + files.new_suffix, name)
             files.sync_directory()
             _write_index(files, made)
             made.is_sealed = made.is_indexed = True
             return made
-        files.remove(name + NEW_SUFFIX)
+        files.remove(name + files.new_suffix)
         return None
     finally:
         if not made.is_indexed:
@@ -125,12 +124,12 @@ def _stamps(files: Files, segment: Segment, place: Place, skip: int) -> list[tup
 def _write_index(files: Files, made: Segment) -> None:
     """The index of the new file, in the place of the old one's."""
     name = index_name(made.number)
-    if name + NEW_SUFFIX in files.names():
-        files.remove(name + NEW_SUFFIX)
-    handle = files.create(name + NEW_SUFFIX)
+    if name + files.new_suffix in files.names():
+        files.remove(name + files.new_suffix)
+    handle = files.create(name + files.new_suffix)
     try:
         files.write(handle, 0, encode_index(made.index, made.number, made.header.salt))
         files.sync(handle)
-        files.rename(name + NEW_SUFFIX, name)
+        files.rename(name + files.new_suffix, name)
     finally:
         files.close(handle)

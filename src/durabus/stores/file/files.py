@@ -17,11 +17,15 @@ from typing import Final, NoReturn
 
 from mypy_extensions import mypyc_attr
 
-__all__ = ["Files", "OsFiles", "check_name", "make_directory"]
+__all__ = ["Files", "LockLostError", "OsFiles", "check_name", "make_directory"]
 
 FILE_MODE: Final = 0o600
 WHOLE_READ_BYTES: Final = 1 << 20
 """A read up to here is one call; above, the file's size bounds what is allocated."""
+
+
+class LockLostError(OSError):
+    """The files belong to another server now: the call was not made, or what it made durable does not count."""
 
 
 def check_name(name: str) -> None:
@@ -58,9 +62,15 @@ class Files:
     """
 
     directory: str
+    new_suffix = ".new"
+    """What the name of a file ends with while it is written; where several servers share the directory, each has its own."""
 
     def names(self) -> list[str]:
         """The names of all plain files, in order: no directories, links or devices."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def exists(self, name: str) -> bool:
+        """Whether there is something of this name; for when asking for all names would cost too much."""
         raise NotImplementedError  # pragma: no cover - abstract
 
     def create(self, name: str) -> int:
@@ -101,6 +111,10 @@ class Files:
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, at once and in place of a file that has it. Handles stay as they are."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def rename_new(self, old: str, new: str) -> None:
+        """Give a file another name that none has; raises FileExistsError. If the power goes, it may have both names."""
         raise NotImplementedError  # pragma: no cover - abstract
 
     def remove(self, name: str) -> None:
@@ -147,6 +161,14 @@ class OsFiles(Files):
             self._fail(error, self.directory)
         found.sort()
         return found
+
+    def exists(self, name: str) -> bool:
+        """Whether there is something of this name."""
+        check_name(name)
+        try:
+            return os.access(self._path(name), os.F_OK)
+        except OSError as error:  # pragma: no cover - the system says no instead
+            self._fail(error, name)
 
     def create(self, name: str) -> int:
         """Make a file, and open it."""
@@ -239,8 +261,18 @@ class OsFiles(Files):
         except OSError as error:
             error.filename2 = new
             self._fail(error, old)
-        for handle in [handle for handle, name in list(self._names.items()) if name == old]:
-            self._names[handle] = new
+        self._rename_handles(old, new)
+
+    def rename_new(self, old: str, new: str) -> None:
+        """Give a file another name that none has."""
+        check_name(old)
+        check_name(new)
+        try:
+            _link_name(self._path(old), self._path(new))
+        except OSError as error:
+            error.filename2 = new
+            self._fail(error, old)
+        self._rename_handles(old, new)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -289,6 +321,10 @@ class OsFiles(Files):
         except OSError as error:
             self._fail(error, self._names[handle])
 
+    def _rename_handles(self, old: str, new: str) -> None:
+        for handle in [handle for handle, name in list(self._names.items()) if name == old]:
+            self._names[handle] = new
+
     def _path(self, name: str) -> str:
         return f"{self.directory}/{name}"
 
@@ -323,6 +359,21 @@ class OsFiles(Files):
     def _fail(self, error: OSError, name: str) -> NoReturn:
         error.filename = name
         raise error
+
+
+def _link_name(old: str, new: str) -> None:
+    """Rename, but never in the place of another file."""
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without links: then two servers that do this at the same moment are not told apart here.
+        if os.path.lexists(new):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(old, new)  # noqa: PTH104 - text is what is needed
+        return
+    os.unlink(old)  # noqa: PTH108 - text is what is needed
 
 
 def _write_all(descriptor: int, rest: memoryview, offset: int) -> None:

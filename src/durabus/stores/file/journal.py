@@ -16,7 +16,6 @@ from durabus.stores.file.frame import SNAPSHOT, Frame, FrameHead, Part, Place, e
 from durabus.stores.file.index import Entries, SegmentIndex, decode_index, encode_index
 from durabus.stores.file.layout import (
     HEADER_BYTES,
-    NEW_SUFFIX,
     SegmentHeader,
     encode_header,
     index_name,
@@ -87,24 +86,26 @@ class Journal:
         self._segment_number = 0
         self._epoch = 0
         self._failure = ""
+        self._own_from = 0  # segments from this number on are known to nobody else
 
     # Opening and closing.
 
-    def open(self, report: Callable[[str], None]) -> Recovered:
-        """Read what is there, as a new owner; raises StoreError and OSError."""
+    def open(self, report: Callable[[str], None], epoch: int = 0) -> Recovered:
+        """Read what is there, in a group of servers as the owner number `epoch`; raises StoreError and OSError."""
         self.close()
         loaded = load(self._files, report)
-        self.writer = Writer(self._files, self._segment_bytes)
+        self.writer = Writer(self._files, self._segment_bytes, epoch > 0)
         self.contents = loaded.contents
         self._segments = {segment.number: segment for segment in loaded.segments}
         self._active = loaded.segments[-1] if loaded.segments else None
-        self._spares = loaded.spares[:_SPARES_MAX]
-        for name in loaded.spares[_SPARES_MAX:]:
+        # A former owner of a group may be about to write to what was its segment once.
+        self._spares = [] if epoch else loaded.spares[:_SPARES_MAX]
+        for name in loaded.spares[len(self._spares) :]:
             self._files.remove(name)
         self._frame_number = self._durable_number = loaded.frame_number
         self._frame_crc = loaded.frame_crc
         self._segment_number = loaded.number_max
-        self._epoch = loaded.epoch + 1
+        self._epoch = max(loaded.epoch + 1, epoch)
         self._failure = ""
         for segment in loaded.segments:
             segment.is_indexed = segment.is_sealed and segment not in loaded.unindexed
@@ -115,6 +116,14 @@ class Journal:
         for segment in list(self._segments.values()):
             self._drop_if_dead(segment)
         return recovered
+
+    def begin_segment(self) -> None:
+        """Seal what was found: whatever a former owner still writes there does not count. Raises WriteError."""
+        start = self._start_segment()
+        self.writer.begin(start)
+        self._durable_number = self._frame_number
+        self._own_from = start.segment.number
+        self._seal_before(start.segment)
 
     def close(self) -> None:
         """Close every file."""
@@ -277,13 +286,7 @@ class Journal:
         assert segment is not None
         self._durable_number = frame.head.number
         if job.start is not None:
-            # Only now is everything in the segments before it, so only now may they be found empty.
-            for former in list(self._segments.values()):
-                if former.number < segment.number and not former.is_sealed:
-                    former.is_sealed = True
-                    self._seal(former)
-                    self._let_go_of(former)
-            self._compact()
+            self._seal_before(segment)
         for place, part in zip(frame.places, job.parts, strict=True):
             segment.index.add(place)
             log = self.contents.channels.get(place.channel_id)
@@ -306,6 +309,15 @@ class Journal:
             self.recent.drop(log.channel_id)
             for number in log.segments:
                 self._one_less(number)
+
+    def _seal_before(self, segment: Segment) -> None:
+        """Only now is everything in the segments before `segment`, so only now may they be found empty."""
+        for former in list(self._segments.values()):
+            if former.number < segment.number and not former.is_sealed:
+                former.is_sealed = True
+                self._seal(former)
+                self._let_go_of(former)
+        self._compact()
 
     def fail(self, text: str) -> None:
         """Nothing is decided any more until the next `open`."""
@@ -459,7 +471,8 @@ class Journal:
         """Remove a segment in which nothing is wanted, or keep its file for the next one."""
         del self._segments[segment.number]
         files, number = self._files, segment.number
-        spare = spare_name(number) if len(self._spares) + self._spares_due < _SPARES_MAX else ""
+        has_room = len(self._spares) + self._spares_due < _SPARES_MAX
+        spare = spare_name(number) if has_room and number >= self._own_from else ""
         self._spares_due += 1 if spare else 0
 
         def run() -> None:
@@ -487,18 +500,19 @@ class Journal:
         segment.is_indexed = True
         files, number = self._files, segment.number
         name = index_name(number)
+        new_name = name + files.new_suffix
 
         found: list[SegmentIndex] = []
 
         def run() -> None:
             data = encode_index(segment.index, number, segment.header.salt)
-            if name + NEW_SUFFIX in files.names():
-                files.remove(name + NEW_SUFFIX)
-            handle = files.create(name + NEW_SUFFIX)
+            if new_name in files.names():
+                files.remove(new_name)
+            handle = files.create(new_name)
             try:
                 files.write(handle, 0, data)
                 files.sync(handle)
-                files.rename(name + NEW_SUFFIX, name)
+                files.rename(new_name, name)
                 index = decode_index(files.map(handle), number, segment.header.salt)
             finally:
                 files.close(handle)

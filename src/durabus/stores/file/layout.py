@@ -18,6 +18,8 @@ __all__ = [
     "decode_header",
     "encode_header",
     "index_name",
+    "lease_epoch",
+    "lease_name",
     "segment_name",
     "segment_number",
     "spare_name",
@@ -31,6 +33,7 @@ NEW_SUFFIX: Final = ".new"
 _MAGIC: Final = b"DURABUS\n"
 _HEADER: Final = struct.Struct("<8sIIQQQQQII")
 _NUMBERED: Final = re.compile(r"durabus-(\d{10,19})\.segment")
+_LEASE: Final = re.compile(r"durabus-(\d{10,19})\.lease")
 
 
 def segment_name(number: int) -> str:
@@ -46,6 +49,17 @@ def index_name(number: int) -> str:
 def spare_name(number: int) -> str:
     """The file of what was segment `number` and may be used again."""
     return f"durabus-spare-{number}"
+
+
+def lease_name(epoch: int) -> str:
+    """The file of the lease number `epoch`."""
+    return f"durabus-{epoch:010}.lease"
+
+
+def lease_epoch(name: str) -> int:
+    """The number of the lease that a file is; 0 when it is none."""
+    found = _LEASE.fullmatch(name)
+    return int(found.group(1)) if found and lease_name(int(found.group(1))) == name else 0
 
 
 def segment_number(name: str) -> int:

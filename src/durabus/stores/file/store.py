@@ -5,6 +5,8 @@ and one sync. What is said to the listener is said on the event loop, in the ord
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +14,14 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, TypeVar
 
-from durabus.errors import StoreError
-from durabus.stores.file.files import Files, OsFiles, make_directory
+from durabus.clock import boottime_ns
+from durabus.errors import StoreError, StoreLostError
+from durabus.stores.file.fenced_files import FencedFiles
+from durabus.stores.file.files import Files, LockLostError, OsFiles, make_directory
 from durabus.stores.file.journal import SEGMENT_BYTES, Journal, JournalJob, Task
-from durabus.stores.file.layout import LOCK_NAME
+from durabus.stores.file.lease import LOST_TEXT, Ownership, Renewals
 from durabus.stores.file.reader import LOST, Stretch
+from durabus.stores.file.taking_over import take_over
 from durabus.stores.file.writer import Job, WriteError, reason
 from durabus.streaming.store_port import FATAL, REFUSED, Batch, Lease, Recovered, Store, StoreListener
 
@@ -27,13 +32,21 @@ T = TypeVar("T")
 _READ_AHEAD_MESSAGES: Final = 1024
 _PAGE_BYTES_MAX: Final = 1024 * 1024
 _THREADS: Final = 2
+_LOOK_S: Final = 0.5
+"""How often a lease is looked at that somebody may still renew."""
 
 
 class FileStore(Store):
     """Keeps batches in the journal of one directory, which is created when it is not there."""
 
-    def __init__(self, directory: str, files: Files | None = None, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Nothing is touched before `recover`. `files` stands in for the directory in tests."""
+    def __init__(
+        self,
+        directory: str,
+        files: Files | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        clock_ns: Callable[[], int] = boottime_ns,
+    ) -> None:
+        """Nothing is touched before `acquire` or `recover`. `files` and the boot clock stand in for real ones in tests."""
         self.name = "FILE"
         self.durability = "an acknowledged event is on the disk, synced"
         self.message_bytes_max = 64 * 1024 * 1024
@@ -43,7 +56,12 @@ class FileStore(Store):
         self._files = files
         self._segment_bytes = segment_bytes
         self._journal: Journal | None = None
-        self._lock = -1
+        self._clock_ns = clock_ns
+        self._ownership: Ownership | None = None
+        self._acquiring: asyncio.Future[Lease | None] | None = None
+        self._renewals: Renewals | None = None
+        self._is_shared = False  # among the servers of a group: then what is durable counts only while we are the owner
+        self._has_begun = False  # a segment, since we are the owner
         self._listener: StoreListener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: SimpleQueue[JournalJob | None] = SimpleQueue()
@@ -61,8 +79,54 @@ class FileStore(Store):
         self._listener = listener
 
     async def acquire(self, owner: str) -> Lease | None:
-        """Standby servers on a directory are not there yet. Raises StoreError."""
-        raise StoreError("not supported")
+        """Become the owner of the directory, or see how long the other one has been silent. Raises StoreError."""
+        self._loop = asyncio.get_running_loop()
+        # Whoever is not waiting for this any more does not end it: `close` waits for it.
+        self._acquiring = asyncio.ensure_future(asyncio.to_thread(self._acquire, owner))
+        try:
+            return await asyncio.shield(self._acquiring)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _acquire(self, owner: str) -> Lease | None:
+        """On a thread."""
+        ownership = self._owning()
+        if ownership.is_lost:
+            raise StoreLostError(LOST_TEXT)
+        lease = ownership.acquire(owner)
+        if lease is not None and self._renewals is None:
+            self._renewals = Renewals(ownership, self._report)
+        return lease
+
+    def _owning(self) -> Ownership:
+        """The question of who owns the directory, which is created when it is not there."""
+        if self._files is None:
+            make_directory(Path(self._directory))
+            self._files = OsFiles(self._directory)
+        if self._ownership is None:
+            self._ownership = Ownership(self._files, self._clock_ns)
+        return self._ownership
+
+    def _report(self, problem: str) -> None:
+        """On any thread: tell a problem."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(lambda: self.on_problem(problem))
+
+    def _is_ours(self) -> bool:
+        try:
+            assert self._ownership is not None
+            self._ownership.check()
+        except LockLostError:
+            return False
+        return True
+
+    def _is_lost(self) -> bool:
+        return self._ownership is not None and self._ownership.is_lost
+
+    def _unusable(self, error: OSError) -> StoreError:
+        if isinstance(error, LockLostError):
+            return StoreLostError(LOST_TEXT)
+        return StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}")
 
     # Opening and closing.
 
@@ -72,15 +136,30 @@ class FileStore(Store):
         await self._wait_idle()
         if self._fatal:
             raise StoreError(self._fatal)
-        journal = self._begin()
+        try:
+            journal = await self._begin(lease)
+        except OSError as error:
+            raise self._unusable(error) from None
         # Progress is no problem to be told. Whoever is not waiting for this any more does not end it: `close` waits for it.
-        self._opening = asyncio.ensure_future(asyncio.to_thread(journal.open, lambda _: None))
+        self._opening = asyncio.ensure_future(asyncio.to_thread(self._open, journal, self._owning().lease))
         try:
             recovered = await asyncio.shield(self._opening)
         except OSError as error:
-            raise StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}") from None
+            raise self._unusable(error) from None
+        except StoreError:
+            if self._is_lost():
+                raise StoreLostError(LOST_TEXT) from None
+            raise
         finally:
             self._after_opening()
+        return recovered
+
+    def _open(self, journal: Journal, lease: Lease | None) -> Recovered:
+        """On a thread: read the journal. Who took over seals what was found before anything else."""
+        if lease is None or self._has_begun:  # without one, nobody else was here since the lock is ours
+            return journal.open(lambda _: None, lease.epoch if lease is not None else 0)
+        recovered = take_over(journal, lease.epoch)
+        self._has_begun = True
         return recovered
 
     def _after_opening(self) -> None:
@@ -92,52 +171,63 @@ class FileStore(Store):
             for ask in postponed:
                 ask()
 
-    def _begin(self) -> Journal:
-        """Take the directory, and start the threads; once."""
+    async def _begin(self, lease: Lease | None) -> Journal:
+        """Take the directory, and start the threads; once. Raises StoreError and OSError."""
+        ownership = self._owning()
+        if lease is not None and ownership.lease is not lease:
+            raise StoreError("the lease is not one of this store: acquire it first")
         if self._journal is not None:
             return self._journal
-        try:
-            if self._files is None:
-                make_directory(Path(self._directory))
-                self._files = OsFiles(self._directory)
-            if self._lock < 0:
-                lock = self._files.lock(LOCK_NAME)
-                if lock is None:
-                    raise StoreError(
-                        f"another server uses the directory {self._directory}: stop it first, or give this one another -dir"
-                    )
-                self._lock = lock
-            if "server.dat" in self._files.names():
-                raise StoreError(
-                    f"{self._directory} holds the data of a NATS Streaming Server: it cannot be taken over yet; "
-                    "start with an empty directory"
-                )
-        except OSError as error:
-            raise StoreError(f"the directory {self._directory} cannot be used: {_describe(error)}") from None
-        self._journal = Journal(self._files, self._segment_bytes)
+        if lease is None:
+            await self._own_alone(ownership)
+        assert self._files is not None
+        if "server.dat" in self._files.names():
+            raise StoreError(
+                f"{self._directory} holds the data of a NATS Streaming Server: it cannot be taken over yet; "
+                "start with an empty directory"
+            )
+        self._is_shared = ownership.lease is not None
+        self._has_begun = False
+        files = FencedFiles(self._files, ownership) if self._is_shared else self._files
+        self._journal = Journal(files, self._segment_bytes)
         self._pool = ThreadPoolExecutor(_THREADS, "durabus-read")
         self._writer = Thread(target=self._write_all, name="durabus-write", daemon=True)
         self._writer.start()
         return self._journal
 
+    async def _own_alone(self, ownership: Ownership) -> None:
+        """Take the directory without a group. Where one was, see first that none of its servers is at work."""
+        owner = f"{socket.gethostname()}, process {os.getpid()}"
+        while (is_ours := ownership.acquire_alone(owner)) is None:  # noqa: ASYNC110 - another process is no event
+            await asyncio.sleep(_LOOK_S)
+        if not is_ours:
+            raise StoreError(
+                f"another server uses the directory {self._directory}: stop it first, or give this one another -dir"
+            )
+
     async def close(self) -> None:
         """Finish what was submitted, and let go of the directory."""
-        if self._journal is None:
-            if self._lock >= 0 and self._files is not None:
-                self._files.close(self._lock)
-                self._lock = -1
-            return
-        await self._wait_idle()
-        journal, self._journal = self._journal, None
-        self._jobs.put(None)
-        assert self._writer is not None
-        assert self._pool is not None
-        assert self._files is not None
-        await asyncio.to_thread(self._writer.join)
-        await asyncio.to_thread(self._pool.shutdown)
-        journal.close()
-        self._files.close(self._lock)
-        self._lock = -1
+        if self._acquiring is not None:
+            await asyncio.gather(self._acquiring, return_exceptions=True)
+            self._acquiring = None
+        if self._journal is not None:
+            await self._wait_idle()
+            journal, self._journal = self._journal, None
+            self._jobs.put(None)
+            assert self._writer is not None
+            assert self._pool is not None
+            await asyncio.to_thread(self._writer.join)
+            await asyncio.to_thread(self._pool.shutdown)
+            journal.close()
+        renewals, self._renewals = self._renewals, None
+        if renewals is not None:
+            await asyncio.to_thread(renewals.stop)
+        ownership, self._ownership = self._ownership, None
+        if ownership is not None:
+            try:
+                await asyncio.to_thread(ownership.release)
+            except OSError as error:  # then others see that it is renewed no more
+                self.on_problem(f"the lease of {self._directory} cannot be released: {_describe(error)}")
 
     async def _wait_idle(self) -> None:
         if self._opening is not None:  # left alone by whoever began it
@@ -207,6 +297,9 @@ class FileStore(Store):
         """On the event loop: the end of `jobs`, of which the first `durable_count` are durable."""
         journal, listener = self._journal, self._listener
         assert journal is not None
+        if durable_count and self._is_shared and not self._is_ours():
+            # The process stood still since the writing thread looked: the next owner has it, and is the one to say so.
+            durable_count, error = 0, WriteError(FATAL, LOST_TEXT)
         for index, job in enumerate(jobs):
             if error is None or index < durable_count:
                 journal.complete(job)

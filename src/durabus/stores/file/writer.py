@@ -5,13 +5,13 @@ It runs on a thread of its own and knows nothing of what frames mean. After a fa
 
 from typing import Final
 
-from durabus.stores.file.files import Files
+from durabus.stores.file.files import Files, LockLostError
 from durabus.stores.file.frame import ZEROED_HEAD
-from durabus.stores.file.layout import NEW_SUFFIX, segment_name
+from durabus.stores.file.layout import segment_name
 from durabus.stores.file.segment import Segment
 from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN
 
-__all__ = ["Job", "SegmentStart", "WriteError", "Writer", "reason", "sync_failed"]
+__all__ = ["Job", "NameTakenError", "SegmentStart", "WriteError", "Writer", "reason", "sync_failed"]
 
 STEP_BYTES: Final = 1024 * 1024
 """A segment without a spare grows by so much at a time, with zeros, so that most syncs move no metadata."""
@@ -28,6 +28,10 @@ class WriteError(Exception):
         super().__init__(text)
         self.outcome = outcome
         self.durable_count = 0
+
+
+class NameTakenError(WriteError):
+    """Another server has begun the segment that was to be the next one."""
 
 
 class SegmentStart:
@@ -54,12 +58,16 @@ class Job:
 
 
 class Writer:
-    """Writes jobs in their order. `segment_bytes` is how large a segment is made beforehand."""
+    """Writes jobs in their order. `segment_bytes` is how large a segment is made beforehand.
 
-    def __init__(self, files: Files, segment_bytes: int) -> None:
+    In a group of servers (`is_shared`) nothing that was written is taken back: the next owner may count it already.
+    """
+
+    def __init__(self, files: Files, segment_bytes: int, is_shared: bool = False) -> None:
         """Write through `files`."""
         self._files = files
         self._segment_bytes = segment_bytes
+        self._is_shared = is_shared
         self._failure: WriteError | None = None
 
     def write(self, jobs: list[Job]) -> None:
@@ -83,7 +91,7 @@ class Writer:
             try:
                 start = jobs[at].start
                 if start is not None:
-                    self._begin(start)
+                    self.begin(start)
                 self._append(jobs[at:stop])
             except WriteError as error:
                 error.durable_count = at
@@ -107,7 +115,10 @@ class Writer:
         try:
             self._files.write(segment.handle, offset, data)
         except OSError as error:
-            raise self._take_back(segment, offset, f"{name} cannot be written: {reason(error)}") from None
+            text = f"{name} cannot be written: {reason(error)}"
+            if self._is_shared:
+                raise _failed(UNKNOWN, text, error) from None
+            raise self._take_back(segment, offset, text) from None
         self._sync(segment.handle, name)
         segment.allocated_end = allocated_end
 
@@ -128,11 +139,11 @@ class Writer:
             return error
         return WriteError(REFUSED, text)
 
-    def _begin(self, start: SegmentStart) -> None:
-        """Create a segment. It has its name only when all of its beginning is durable."""
+    def begin(self, start: SegmentStart) -> None:
+        """Create a segment. It has its name only when all of its beginning is durable. Raises WriteError."""
         files = self._files
         name = segment_name(start.segment.number)
-        new_name = name + NEW_SUFFIX
+        new_name = name + files.new_suffix
         try:
             if start.spare:
                 files.rename(start.spare, new_name)
@@ -144,22 +155,29 @@ class Writer:
             files.write(handle, 0, start.data)
             start.segment.allocated_end = max(size, len(start.data))
         except OSError as error:
-            raise WriteError(REFUSED, f"{name} cannot be created: {reason(error)}") from None
+            raise _failed(REFUSED, f"{name} cannot be created: {reason(error)}", error) from None
         self._sync(handle, new_name)
         try:
-            files.rename(new_name, name)
+            files.rename_new(new_name, name)
+        except FileExistsError:
+            raise NameTakenError(FATAL, f"{name} is there already: another server writes to this journal") from None
         except OSError as error:
-            raise WriteError(REFUSED, f"{name} cannot be created: {reason(error)}") from None
+            raise _failed(REFUSED, f"{name} cannot be created: {reason(error)}", error) from None
         try:
             files.sync_directory()
         except OSError as error:
-            raise WriteError(FATAL, sync_failed("the directory", error)) from None
+            raise _failed(FATAL, sync_failed("the directory", error), error) from None
 
     def _sync(self, handle: int, name: str) -> None:
         try:
             self._files.sync(handle)
         except OSError as error:
-            raise WriteError(FATAL, sync_failed(name, error)) from None
+            raise _failed(FATAL, sync_failed(name, error), error) from None
+
+
+def _failed(outcome: int, text: str, error: OSError) -> WriteError:
+    """How a call ended that raised `error`: for good, when that says that the files are somebody else's."""
+    return WriteError(FATAL, reason(error)) if isinstance(error, LockLostError) else WriteError(outcome, text)
 
 
 def sync_failed(what: str, error: OSError) -> str:
