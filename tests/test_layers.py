@@ -218,7 +218,11 @@ def test_every_named_module_exists() -> None:
         ("streaming/handle_connect.py", "import time", "it is pure"),
         ("streaming/window.py", "from durabus.streaming.service import Service", "streaming.service is not"),
         ("streaming/service.py", "from durabus.stores.memory import MemoryStore", "streaming may import"),
-        ("stores/memory.py", "from durabus.streaming import core", "stores may import config.options, config.units, streaming.records"),
+        (
+            "stores/memory.py",
+            "from durabus.streaming import core",
+            "stores may import config.options, config.units, streaming.records",
+        ),
         ("broker/broker.py", "import time", "only clock, logs, monitoring.go_json imports it"),
         ("broker/broker.py", "from datetime import datetime\nat = datetime.now(tz)", "only clock does"),
         ("logs.py", "import time\nat = time.localtime()", "only clock does"),

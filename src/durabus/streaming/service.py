@@ -133,8 +133,8 @@ class StreamingService:
         self._core.end_turn()
         self._is_open = False
         self._flush()
-        self._turn_ended.set()
         if self._is_stopping:
+            self._turn_ended.set()
             return
         if self._core.must_recover and self._recovering is None and not self._has_failed():
             self._recovering = asyncio.get_running_loop().create_task(self._recover_again())
