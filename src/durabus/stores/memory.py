@@ -162,6 +162,7 @@ class MemoryStore(Store):
         self.message_bytes_max = 64 * 1024 * 1024
         self.message_overhead_bytes = 0
         self.batches_in_flight_max = 1
+        self.is_immediate = True
         self._listener: StoreListener | None = None
         self._state: dict[tuple[int, bytes], bytes] = {}
         self._cursors: dict[int, Cursor] = {}

@@ -109,8 +109,13 @@ class StreamingService:
             self._log.error(finding)
         self.begin()
         self._core.restore(recovered, lease.epoch if lease is not None else 0)
-        self._store.bind(_StoreTurns(self))
+        self._listen_to_store()
         return bool(recovered.state)
+
+    def _listen_to_store(self) -> None:
+        """Let answers that come between two turns make turns of their own; where none does, the core hears them itself."""
+        if not self._store.is_immediate:
+            self._store.bind(_StoreTurns(self))
 
     def listen(self) -> None:
         """Serve requests from now on."""
@@ -189,7 +194,7 @@ class StreamingService:
             self._core.state.take_over(old.state)
             self.begin()
             self._core.restore(recovered, old.state.epoch)
-            self._store.bind(_StoreTurns(self))
+            self._listen_to_store()
             self._core.listen()
             self._recovered_s = loop.time()
             self._log.info("the store is recovered, serving again")

@@ -155,7 +155,8 @@ class Store:
     """The port. An implementation MUST keep the promises below; `durabus.testing.conformance` holds it to them.
 
     `name` is what monitoring reports (`MEMORY`), `durability` says in words what an acknowledgement is worth.
-    `has_lost` says that pages may hold empty bodies: each stands for a message that was damaged, and is left out.
+    `is_immediate` says that every answer comes within the call that asks for it. `has_lost` says that pages may hold empty
+    bodies: each stands for a message that was damaged, and is left out.
     `message_overhead_bytes` is what each message counts beyond its body; `batches_in_flight_max` how many batches may
     be submitted and not yet ended.
     """
@@ -165,6 +166,7 @@ class Store:
     message_bytes_max = 0
     message_overhead_bytes = 0
     batches_in_flight_max = 1
+    is_immediate = False
     has_lost = False
 
     def bind(self, listener: StoreListener) -> None:
