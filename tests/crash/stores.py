@@ -1,8 +1,10 @@
-"""The stores that have to survive a kill, by the flags that a server takes; a new one is one more row."""
+"""The stores that have to survive a kill of the server, by the flags that it takes; a new one is one more row."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from tests.stores.sql_harness import new_source
 
 __all__ = ["DURABLE_STORES"]
 
@@ -12,5 +14,15 @@ def _file(folder: Path) -> list[str]:
     return ["-store", "FILE", "-dir", str(folder / "data"), "-file_slice_max_bytes", "1MB"]
 
 
-DURABLE_STORES: Final[dict[str, Callable[[Path], list[str]]]] = {"FILE": _file}
-"""The flags of a server with an empty store in a folder."""
+def _sql(kind: str) -> Callable[[Path], list[str]]:
+    """The server is killed, not its database. Skips the test where there is none."""
+    return lambda folder: ["-store", "SQL", "-sql_driver", kind, "-sql_source", new_source(kind, folder)]
+
+
+DURABLE_STORES: Final[dict[str, Callable[[Path], list[str]]]] = {
+    "FILE": _file,
+    "sqlite": _sql("sqlite"),
+    "postgres": _sql("postgres"),
+    "mysql": _sql("mysql"),
+}
+"""The flags of a server with an empty store, which has its files in a folder if it has any."""

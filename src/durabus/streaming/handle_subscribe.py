@@ -109,8 +109,8 @@ class SubscribeHandler(Receiver):
                 self._handle(payload, publish.reply)
             except RefusedError as error:
                 self._refuse(publish.reply, error)
-            except ChannelRefusedError as error:
-                self._state.reply(publish.reply, encode_subscription_response(b"", str(error)), 0)
+            except ChannelRefusedError as refusal:  # another name: to the compiler, a name has one type
+                self._state.reply(publish.reply, encode_subscription_response(b"", str(refusal)), 0)
 
     def _handle(self, payload: bytes, reply: bytes) -> None:
         state = self._state
