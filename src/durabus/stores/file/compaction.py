@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 from durabus.stores.file.files import Files
-from durabus.stores.file.frame import Frame, FrameHead, Part, Place, encode_frame
+from durabus.stores.file.frame import Frame, FrameHead, Part, Place, encode_frame, stamps_from
 from durabus.stores.file.index import encode_index
 from durabus.stores.file.layout import (
     COMPACTED,
@@ -115,10 +115,7 @@ def _copy(files: Files, segment: Segment, floors: dict[int, int], made: Segment,
 def _stamps(files: Files, segment: Segment, place: Place, skip: int) -> list[tuple[int, int]]:
     """The timestamps of a run, for its messages from index `skip` on."""
     data = files.read(segment.handle, place.lengths_offset + 8 * place.count, _STAMP.size * place.stamp_count)
-    stamps = [(max(index - skip, 0), timestamp_ns) for index, timestamp_ns in _STAMP.iter_unpack(data)]
-    while len(stamps) > 1 and stamps[1][0] == 0:
-        del stamps[0]
-    return stamps
+    return stamps_from(_STAMP.iter_unpack(data), skip)
 
 
 def _write_index(files: Files, made: Segment) -> None:

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from durabus.streaming.store_port import Cursor
@@ -18,6 +18,7 @@ __all__ = [
     "Place",
     "decode_frame",
     "encode_frame",
+    "stamps_from",
 ]
 
 SNAPSHOT: Final = 1
@@ -54,6 +55,14 @@ class Part:
         self.bodies = bodies
         self.stamps = stamps
         self.bytes_before = bytes_before
+
+
+def stamps_from(stamps: Iterable[tuple[int, int]], skip: int) -> list[tuple[int, int]]:
+    """The timestamps of a run without its first `skip` messages: the first one holds from index 0 on again."""
+    found = [(max(index - skip, 0), timestamp_ns) for index, timestamp_ns in stamps]
+    while len(found) > 1 and found[1][0] == 0:
+        del found[0]
+    return found
 
 
 class Place:

@@ -12,7 +12,7 @@ from typing import Final
 from durabus.stores.file.compaction import compact, live_share
 from durabus.stores.file.contents import ChannelLog, Contents
 from durabus.stores.file.files import Files
-from durabus.stores.file.frame import SNAPSHOT, Frame, FrameHead, Part, Place, encode_frame
+from durabus.stores.file.frame import SNAPSHOT, Frame, FrameHead, Part, Place, encode_frame, stamps_from
 from durabus.stores.file.index import Entries, SegmentIndex, decode_index, encode_index
 from durabus.stores.file.layout import (
     HEADER_BYTES,
@@ -582,7 +582,4 @@ def _part(run: Run, last: int, bytes_ever: int) -> Part | None:
         return Part(run.channel_id, first, run.bodies, run.stamps, bytes_ever) if run.bodies else None
     if skip >= len(run.bodies):
         return None
-    stamps = [(max(index - skip, 0), timestamp_ns) for index, timestamp_ns in run.stamps]
-    while len(stamps) > 1 and stamps[1][0] == 0:
-        del stamps[0]
-    return Part(run.channel_id, last + 1, run.bodies[skip:], stamps, bytes_ever)
+    return Part(run.channel_id, last + 1, run.bodies[skip:], stamps_from(run.stamps, skip), bytes_ever)
