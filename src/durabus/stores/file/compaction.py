@@ -9,13 +9,12 @@ from typing import Final
 
 from durabus.stores.file.files import Files
 from durabus.stores.file.frame import Frame, FrameHead, Part, Place, encode_frame, stamps_from
-from durabus.stores.file.index import encode_index
+from durabus.stores.file.index import write_index
 from durabus.stores.file.layout import (
     COMPACTED,
     HEADER_BYTES,
     SegmentHeader,
     encode_header,
-    index_name,
     segment_name,
 )
 from durabus.stores.file.reader import Reader, Stretch, bytes_before
@@ -56,7 +55,7 @@ def compact(files: Files, segment: Segment, floors: dict[int, int]) -> Segment |
             files.sync(made.handle)
             files.rename(name + files.new_suffix, name)
             files.sync_directory()
-            _write_index(files, made)
+            made.index = write_index(files, made.index, made.number, header.salt) or made.index
             made.is_sealed = made.is_indexed = True
             return made
         files.remove(name + files.new_suffix)
@@ -116,17 +115,3 @@ def _stamps(files: Files, segment: Segment, place: Place, skip: int) -> list[tup
     """The timestamps of a run, for its messages from index `skip` on."""
     data = files.read(segment.handle, place.lengths_offset + 8 * place.count, _STAMP.size * place.stamp_count)
     return stamps_from(_STAMP.iter_unpack(data), skip)
-
-
-def _write_index(files: Files, made: Segment) -> None:
-    """The index of the new file, in the place of the old one's."""
-    name = index_name(made.number)
-    if name + files.new_suffix in files.names():
-        files.remove(name + files.new_suffix)
-    handle = files.create(name + files.new_suffix)
-    try:
-        files.write(handle, 0, encode_index(made.index, made.number, made.header.salt))
-        files.sync(handle)
-        files.rename(name + files.new_suffix, name)
-    finally:
-        files.close(handle)

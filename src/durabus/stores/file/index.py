@@ -9,9 +9,11 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from durabus.stores.file.files import Files
 from durabus.stores.file.frame import Place
+from durabus.stores.file.layout import index_name
 
-__all__ = ["ENTRY_BYTES", "Entries", "SegmentIndex", "decode_index", "encode_index", "unpack_rows"]
+__all__ = ["ENTRY_BYTES", "Entries", "SegmentIndex", "decode_index", "encode_index", "unpack_rows", "write_index"]
 
 ENTRY_BYTES: Final = 64
 _MAGIC: Final = b"DURAIDX\n"
@@ -187,6 +189,23 @@ def encode_index(index: SegmentIndex, number: int, salt: int) -> bytes:
     head = _HEADER.pack(_MAGIC, _VERSION, len(directory), number, salt, index.end, 0, 0, 0, 0)[:60]
     crc = zlib.crc32(rows, zlib.crc32(head))
     return b"".join((head, crc.to_bytes(4, "little"), rows, *blocks))
+
+
+def write_index(files: Files, index: SegmentIndex, number: int, salt: int) -> SegmentIndex | None:
+    """Put the file of `index` in the place of the one before, if any; what it says, mapped. Raises OSError."""
+    data = encode_index(index, number, salt)
+    name = index_name(number)
+    new_name = name + files.new_suffix
+    if new_name in files.names():
+        files.remove(new_name)
+    handle = files.create(new_name)
+    try:
+        files.write(handle, 0, data)
+        files.sync(handle)
+        files.rename(new_name, name)
+        return decode_index(files.map(handle), number, salt)
+    finally:
+        files.close(handle)
 
 
 def decode_index(view: memoryview, number: int, salt: int) -> SegmentIndex | None:

@@ -13,7 +13,7 @@ from durabus.stores.file.compaction import compact, live_share
 from durabus.stores.file.contents import ChannelLog, Contents
 from durabus.stores.file.files import Files
 from durabus.stores.file.frame import SNAPSHOT, Frame, FrameHead, Part, Place, encode_frame, stamps_from
-from durabus.stores.file.index import Entries, SegmentIndex, decode_index, encode_index
+from durabus.stores.file.index import Entries, SegmentIndex, write_index
 from durabus.stores.file.layout import (
     HEADER_BYTES,
     SegmentHeader,
@@ -498,24 +498,10 @@ class Journal:
     def _seal(self, segment: Segment) -> None:
         """Write the index of a segment that is written to no more."""
         segment.is_indexed = True
-        files, number = self._files, segment.number
-        name = index_name(number)
-        new_name = name + files.new_suffix
-
         found: list[SegmentIndex] = []
 
         def run() -> None:
-            data = encode_index(segment.index, number, segment.header.salt)
-            if new_name in files.names():
-                files.remove(new_name)
-            handle = files.create(new_name)
-            try:
-                files.write(handle, 0, data)
-                files.sync(handle)
-                files.rename(new_name, name)
-                index = decode_index(files.map(handle), number, segment.header.salt)
-            finally:
-                files.close(handle)
+            index = write_index(self._files, segment.index, segment.number, segment.header.salt)
             if index is not None:
                 found.append(index)
 
