@@ -83,6 +83,7 @@ class DatabaseServer(ABC):
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
+            env=os.environ | {"TMPDIR": str(self.folder)},  # two of MariaDB that share one name their tables alike
             user=self.account,
             timeout=PATIENCE_S,
             check=False,
@@ -116,7 +117,13 @@ class DatabaseServer(ABC):
         """Start it, and wait until it answers; False when it ended instead."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, user=self.account
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=os.environ | {"TMPDIR": str(self.folder)},
+                user=self.account,
             )
         deadline = time.monotonic() + PATIENCE_S
         while process.poll() is None:
@@ -130,7 +137,7 @@ class DatabaseServer(ABC):
         return False
 
     def kill(self) -> None:
-        """End it as a power failure would."""
+        """End it without a chance to put anything in order; what it wrote to its files stays."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -187,6 +194,7 @@ class PostgresServer(DatabaseServer):
             "listen_addresses": HOST,
             "unix_socket_directories": str(self.folder),
             "max_connections": "200",
+            "fsync": "off",  # no test takes the power away, and what a killed instance wrote is still there
         }
         return [
             self._server,
@@ -257,6 +265,7 @@ class MariadbServer(DatabaseServer):
             f"--port={self.port}",
             f"--bind-address={HOST}",
             f"--pid-file={self.folder / 'pid'}",
+            "--innodb-flush-log-at-trx-commit=2",  # no test takes the power away
         ]
 
     def is_ready(self) -> bool:

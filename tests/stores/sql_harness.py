@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 KINDS = ("sqlite", "postgres", "mysql")
-TICK_S = 0.02
+TICK_S = 0.05
 
 
 def server_of(kind: str) -> DatabaseServer:

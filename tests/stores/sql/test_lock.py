@@ -48,6 +48,12 @@ async def test_the_next_owner_has_a_higher_epoch(kind: str, source: str) -> None
     assert epochs[0] < epochs[1]
 
 
+async def test_an_owner_that_asks_again_does_not_take_its_own_counting_for_anothers(kind: str, source: str) -> None:
+    async with driven(open_store(kind, source, tick_s=0.001), "first") as driver:
+        for _ in range(20):
+            assert await driver.store.acquire("first") is not None
+
+
 @pytest.mark.row(156)
 async def test_an_owner_that_stood_still_writes_nothing_any_more(kind: str, source: str) -> None:
     async with driven(open_store(kind, source), "first") as old:

@@ -43,6 +43,7 @@ class StoreLock:
         name = name[:NAME_CHARACTERS_MAX]
         if not name:
             raise StoreError("sql: who wants to own the store must have a name")
+        await self._halt()  # an owner that asks again would take its own counting for another's
         seen = await self._read()
         for attempt in range(_LOST_COUNT + 1):
             owner, tick = seen
@@ -103,12 +104,15 @@ class StoreLock:
             with suppress(StoreError):
                 self.is_lost = await self._database.execute(sql.LOCK_TICK, (self.owner,)) == 0
 
-    async def release(self) -> None:
-        """Let another one be the owner at once."""
+    async def _halt(self) -> None:
         ticking, self._ticking = self._ticking, None
         if ticking is not None:
             self._stopped.set()
             await asyncio.wait([ticking])
+
+    async def release(self) -> None:
+        """Let another one be the owner at once."""
+        await self._halt()
         owner, self.owner = self.owner, ""
         if owner and not self.is_lost:
             # If it is away, it will be seen that we do not count any more.
