@@ -15,7 +15,7 @@ RUN apt-get update \
 WORKDIR /source
 COPY . .
 RUN DURABUS_BUILD_EXTENSION=yes pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
- && pip install --no-cache-dir --no-compile --prefix /durabus /wheels/durabus-*.whl
+ && pip install --no-cache-dir --no-compile --prefix /durabus "durabus[sql,crypto] @ file://$(ls /wheels/durabus-*.whl)"
 
 FROM python:${PYTHON} AS runtime
 COPY --from=builder /durabus /usr/local

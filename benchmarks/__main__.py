@@ -8,11 +8,13 @@ import platform
 import shutil
 import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import report, servers
+from benchmarks.databases import KINDS, MissingProgramError
 from benchmarks.machine import processor
 from benchmarks.scenarios import (
     MEMORY_MESSAGES,
@@ -24,12 +26,13 @@ from benchmarks.scenarios import (
     measure_startup,
     measure_workload,
 )
-from benchmarks.workloads import WORKLOADS, BenchmarkError, Workload
+from benchmarks.workloads import USUAL, WORKLOADS, BenchmarkError, Workload
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from benchmarks.databases import DatabaseServer
     from benchmarks.generator import Measurement
     from benchmarks.servers import Target
 
@@ -70,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--store",
         choices=servers.STORES,
         default="memory",
-        help="where the streaming servers keep events: memory, or file, synced (%(default)s)",
+        help="where the streaming servers keep events: memory, or, synced, one of the others (%(default)s)",
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds per workload (%(default)s)")
     parser.add_argument("--size", type=int, default=128, help="bytes per message, at least 8 (%(default)s)")
@@ -78,9 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workloads",
         type=_names(tuple(WORKLOADS)),
-        default=list(WORKLOADS),
+        default=list(USUAL),
         metavar="NAMES",
-        help=f"separated by commas, or 'none'; default: {','.join(WORKLOADS)}",
+        help=f"separated by commas, or 'none', out of {','.join(WORKLOADS)}; default: {','.join(USUAL)}",
     )
     parser.add_argument(
         "--scenario",
@@ -158,7 +161,8 @@ class Benchmark:
         _progress(f"{workload.name}: generator against the sink")
         try:
             for _ in range(min(rounds, _CEILING_RUNS)):
-                ceiling.append(measure_workload(servers.sink(load.messages, load.size_bytes), workload, load))
+                sink = servers.sink(workload, load.messages, load.size_bytes)
+                ceiling.append(measure_workload(sink, workload, load))
         except BenchmarkError as trouble:
             self._fail(workload.name, trouble)
         self.raw[workload.name] = {
@@ -225,6 +229,27 @@ def main() -> int:
     except ValueError as trouble:
         parser.error(str(trouble))
     signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with database(options.store) as instance:
+            return _run([each._replace(database=instance) for each in targets], options)
+    except MissingProgramError as trouble:
+        parser.error(str(trouble))
+
+
+@contextmanager
+def database(store: str) -> Iterator[DatabaseServer | None]:
+    """Run the instance that a store needs until the block ends; None for a store that needs none. MissingProgramError."""
+    if store not in KINDS:
+        yield None
+        return
+    instance = KINDS[store](is_durable=True)
+    try:
+        yield instance
+    finally:
+        instance.stop()
+
+
+def _run(targets: list[Target], options: argparse.Namespace) -> int:
     benchmark = Benchmark(targets, options)
     print(f"{processor()}, Python {platform.python_version()} for the generator")
     for each in targets:

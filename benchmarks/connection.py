@@ -27,8 +27,13 @@ class Outgoing:
         self.answers = b""
         """Sent at the next boundary between frames."""
         self._socket: Final = stream
-        self._view: Final = frames.view if frames else memoryview(b"")
+        self._view = frames.view if frames else memoryview(b"")
         self._position_bytes = 0
+
+    def use(self, frames: Frames) -> None:
+        """Send these frames from now on, where there was nothing to send before."""
+        assert self.target_bytes == 0
+        self._view = frames.view
 
     def flush(self) -> bool:
         """Send what may be sent; return False if the socket takes no more for now."""
@@ -52,7 +57,7 @@ class Connection:
         stream.setblocking(False)
         self.counter: Final = counter
         self.outgoing: Final = Outgoing(stream, frames)
-        self.frames: Final = frames
+        self.frames = frames
         self.reads = 0
         """Chunks received."""
         self.socket: Final = stream

@@ -18,6 +18,7 @@ from benchmarks.frames import (
     fields,
     numbered,
     publish,
+    ring_count,
     ring_marks,
     split,
     streaming_acknowledgement_frames,
@@ -32,13 +33,17 @@ CLUSTER: Final = "test-cluster"
 """The cluster ID that servers have by default."""
 
 ANSWER_SECONDS: Final = 5.0
-"""How long a server may take to answer a request, or to become ready."""
+"""How long a server may take to answer a request."""
+
+READY_SECONDS: Final = 60.0
+"""How long a server may take to become ready."""
 
 MESSAGES, HEARTBEATS, REPLIES = "1", "2", "3"
 """Identifiers of the NATS subscriptions of every connection."""
 
 _CONNECT: Final = {"verbose": False, "pedantic": False, "lang": "benchmark", "version": "1", "protocol": 1}
 _STREAM: Final = "S"
+_ALL_AVAILABLE: Final = 4
 
 
 class Line:
@@ -96,18 +101,22 @@ class Line:
             self.rest += chunk
 
 
-def _text(answer: dict[int, int | bytes], number: int) -> str:
+def text_of(answer: dict[int, int | bytes], number: int) -> str:
+    """Return a field of a protobuf message as text."""
     value = answer.get(number, b"")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def streaming_connect(port: int, name: str) -> tuple[Line, dict[int, int | bytes]]:
-    """Connect a STAN client as soon as the server is ready; return its line and the ConnectResponse's fields."""
+    """Connect a STAN client as soon as the server is ready; return its line and the ConnectResponse's fields.
+
+    A server may take `READY_SECONDS` to read what it stored.
+    """
     line = Line(port, name)
     line.subscribe(f"{line.inbox}.h", HEARTBEATS)
     request = field(1, name) + field(2, f"{line.inbox}.h") + field(3, 1) + field(4, name.ljust(22, "x"))
     request += field(5, 5) + field(6, 88)
-    deadline_seconds = time.monotonic() + ANSWER_SECONDS
+    deadline_seconds = time.monotonic() + READY_SECONDS
     while True:
         try:
             answer = fields(line.request(f"_STAN.discover.{CLUSTER}", request, 0.5).payload)
@@ -117,8 +126,22 @@ def streaming_connect(port: int, name: str) -> tuple[Line, dict[int, int | bytes
             time.sleep(0.001)
             continue
         if 5 in answer:
-            raise BenchmarkError(f"connect was refused: {_text(answer, 5)}")
+            raise BenchmarkError(f"connect was refused: {text_of(answer, 5)}")
         return line, answer
+
+
+def subscription_request(name: str, channel: str, inbox: str) -> bytes:
+    """Return a STAN SubscriptionRequest for everything that is available, acknowledged by hand."""
+    request = field(1, name) + field(2, channel) + field(4, inbox) + field(5, MAX_IN_FLIGHT) + field(6, 30)
+    return request + field(10, _ALL_AVAILABLE)
+
+
+def acknowledgement_inbox(answer: Frame) -> str:
+    """Return where the answer to a SubscriptionRequest wants the acknowledgements; BenchmarkError if it was refused."""
+    response = fields(answer.payload)
+    if 3 in response:
+        raise BenchmarkError(f"subscription was refused: {text_of(response, 3)}")
+    return text_of(response, 2)
 
 
 def _streaming_publisher(port: int, index: int, workload: Workload, messages: int, body: bytes) -> Publisher:
@@ -127,9 +150,10 @@ def _streaming_publisher(port: int, index: int, workload: Workload, messages: in
     acknowledgements = "_STAN.acks." + name.ljust(22, "x")
     line.subscribe(acknowledgements, MESSAGES)
     guid = name.ljust(22 - MARK_BYTES, "x")
-    prefix = _text(subjects, 1)
-    frames = streaming_publish_frames(prefix, acknowledgements, CHANNEL, guid, name.ljust(22, "x").encode(), body)
-    counter = counting.streaming_acknowledgements(acknowledgements, MESSAGES, guid)
+    prefix = text_of(subjects, 1)
+    channels = workload.channel_names()
+    frames = streaming_publish_frames(prefix, acknowledgements, channels, guid, name.ljust(22, "x").encode(), body)
+    counter = counting.streaming_acknowledgements(acknowledgements, MESSAGES, guid, ring_count(len(channels)))
     return Publisher(line.socket, line.rest, counter, frames, messages, workload.window)
 
 
@@ -137,11 +161,9 @@ def _streaming_subscriber(port: int, index: int, messages: int) -> Subscriber:
     name = f"subscriber{index}"
     line, subjects = streaming_connect(port, name)
     line.subscribe(line.inbox, MESSAGES)
-    request = field(1, name) + field(2, CHANNEL) + field(4, line.inbox) + field(5, MAX_IN_FLIGHT) + field(6, 30)
-    answer = fields(line.request(_text(subjects, 2), request + field(10, 4)).payload)
-    if 3 in answer:
-        raise BenchmarkError(f"subscription was refused: {_text(answer, 3)}")
-    frames = streaming_acknowledgement_frames(_text(answer, 2), CHANNEL, messages)
+    request = subscription_request(name, CHANNEL, line.inbox)
+    inbox = acknowledgement_inbox(line.request(text_of(subjects, 2), request))
+    frames = streaming_acknowledgement_frames(inbox, CHANNEL, messages)
     return Subscriber(line.socket, line.rest, counting.streaming_deliveries(line.inbox, MESSAGES), frames, messages)
 
 

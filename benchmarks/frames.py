@@ -5,6 +5,8 @@ The encoders are independent of the package under test on purpose.
 
 from __future__ import annotations
 
+import math
+import sys
 from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,7 +20,7 @@ ALPHABET: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvw
 """The 64 digits of a mark."""
 
 RING: Final = 4096
-"""Publish frames encoded per publisher; message number i is a copy of frame i modulo this."""
+"""Publish frames encoded per publisher to one channel; message number i is a copy of frame i modulo this."""
 
 MARK_BYTES: Final = 6
 """Length of a mark."""
@@ -96,6 +98,16 @@ class Frames:
         """Number of frames."""
         self._segments: Final = tuple((count, len(data) // count) for count, data in segments)
 
+    def replaced(self, old: bytes, new: bytes) -> Frames:
+        """Return the same frames with one text for another of the same length."""
+        assert len(old) == len(new)
+        data = bytes(self.view).replace(old, new)
+        segments, position = [], 0
+        for count, frame_bytes in self._segments:
+            segments.append((count, data[position : position + count * frame_bytes]))
+            position += count * frame_bytes
+        return Frames(segments)
+
     def byte_count(self, frames: int) -> int:
         """Return where the frame number `frames` begins, which is the size in bytes of all before it."""
         turns, frames = divmod(frames, self.count)
@@ -164,19 +176,32 @@ def sequences(count: int) -> list[bytes]:
     return [varint(sequence) for sequence in range(1, count + 1)]
 
 
-def ring_marks() -> list[bytes]:
+def ring_count(channels: int) -> int:
+    """Return how many frames the ring has of somebody who publishes to so many channels in turn."""
+    return RING if channels == 1 else math.lcm(len(ALPHABET), channels)
+
+
+def ring_marks(count: int = RING) -> list[bytes]:
     """Return the marks of one ring, in order."""
-    return [mark(index) for index in range(RING)]
+    return [mark(index) for index in range(count)]
 
 
 def streaming_publish_frames(
-    prefix: str, reply: str, channel: str, guid: str, connection: bytes, body: bytes
+    prefix: str, reply: str, channels: Sequence[str], guid: str, connection: bytes, body: bytes
 ) -> Frames:
-    """Encode a ring of STAN publishes whose guids are `guid` (16 characters) and a mark; `body` is the data."""
+    """Encode a ring of STAN publishes whose guids are `guid` (16 characters) and a mark; `body` is the data.
+
+    The channels, whose names are equally long, take turns.
+    """
     guid_bytes = guid.encode()
-    before = varint(2 << 3 | 2) + varint(len(guid_bytes) + MARK_BYTES) + guid_bytes
-    after = field(3, channel) + field(5, body) + field(6, connection)
-    return numbered(ring_marks(), enclosed(f"PUB {prefix}.{channel} {reply}", field(1, guid) + before, after))
+    before = field(1, guid) + varint(2 << 3 | 2) + varint(len(guid_bytes) + MARK_BYTES) + guid_bytes
+    ends = []
+    for channel in channels:
+        after = field(3, channel) + field(5, body) + field(6, connection)
+        ends.append(enclosed(f"PUB {prefix}.{channel} {reply}", before, after)(MARK_BYTES))
+    count = ring_count(len(channels))
+    heads_and_tails = (ends[index % len(ends)] for index in range(count))
+    return Frames([(count, b"".join(head + mark(index) + tail for index, (head, tail) in enumerate(heads_and_tails)))])
 
 
 def streaming_acknowledgement_frames(inbox: str, channel: str, count: int) -> Frames:
@@ -205,11 +230,11 @@ def message_frame(line: bytes, payload: bytes) -> Frame:
     return Frame(words[0], words[1], words[2], reply, payload)
 
 
-def split(buffer: bytes) -> tuple[list[Frame], int]:
-    """Return the complete operations at the start of what a server sent, and how many bytes they take."""
+def split(buffer: bytes, count_max: int = sys.maxsize) -> tuple[list[Frame], int]:
+    """Return the complete operations at the start of what a server sent, at most so many, and how many bytes they take."""
     found: list[Frame] = []
     position = 0
-    while (end := buffer.find(b"\r\n", position)) >= 0:
+    while len(found) < count_max and (end := buffer.find(b"\r\n", position)) >= 0:
         line = buffer[position:end]
         verb, _, rest = line.partition(b" ")
         if verb in (b"MSG", b"HMSG"):

@@ -8,13 +8,14 @@ import json
 import select
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from benchmarks.connection import Connection, Publisher, Subscriber
 from benchmarks.dialects import prepare
 from benchmarks.machine import group_cpu_seconds, group_memory_bytes
-from benchmarks.workloads import WORKLOADS, BenchmarkError, Workload
+from benchmarks.replaying import replay
+from benchmarks.workloads import REPLAYED_CHANNELS, WORKLOADS, BenchmarkError, Workload
 
 STALL_SECONDS: Final = 10.0
 """A run fails if nothing arrives for so long."""
@@ -27,7 +28,7 @@ class Measurement:
     """One run of one workload. The window is from the first publish to the last acknowledgement and delivery."""
 
     messages: int
-    """Published, and delivered to each subscriber."""
+    """Published, and delivered to each subscriber; of a replay: delivered, per channel."""
     published_per_second: float
     delivered_per_second: float
     """To all subscribers together."""
@@ -41,6 +42,8 @@ class Measurement:
     server_resident_bytes: int
     """Right after the window."""
     server_peak_bytes: int
+    server_anonymous_bytes: int = field(default=0, kw_only=True)
+    """The most anonymous memory that was seen."""
     generator_cpu_share: float
     """Processor time of the generator over the window's time: 1.0 is one core."""
     messages_per_read: float
@@ -116,10 +119,13 @@ def run(
 ) -> Measurement:
     """Run a workload against a server, given by its port on loopback and its process group.
 
+    A replay finds `messages` stored, over all channels.
     `spin`: the generator never sleeps while it waits. Raises BenchmarkError if anything was lost, doubled, out of order or
     refused, if nothing arrives for `STALL_SECONDS`, or if it takes longer than the limit; OSError if a connection fails.
     """
     port, group = server
+    if workload.is_replay:
+        return _replay(workload, server, messages, limit_seconds)
     messages -= messages % workload.publishers
     connections = prepare(dialect, port, workload, messages, size_bytes)
     gc.collect()
@@ -157,6 +163,37 @@ def run(
     )
 
 
+def _replay(workload: Workload, server: tuple[int, int], messages: int, limit_seconds: float) -> Measurement:
+    port, group = server
+    channels = workload.channel_names()[:REPLAYED_CHANNELS]
+    messages //= workload.channels
+    delivered = messages * len(channels)
+    gc.collect()
+    gc.disable()
+    server_cpu_seconds, own_cpu_seconds = -group_cpu_seconds(group), -time.process_time()
+    window_seconds, connections = replay(port, channels, messages, lambda some: _drive(some, limit_seconds, spin=False))
+    own_cpu_seconds += time.process_time()
+    server_cpu_seconds += group_cpu_seconds(group)
+    resident_bytes, peak_bytes = group_memory_bytes(group)
+    _refuse_extras(connections)
+    for connection in connections:
+        connection.socket.close()
+    return Measurement(
+        messages=messages,
+        published_per_second=0.0,
+        delivered_per_second=delivered / window_seconds,
+        handled_per_second=delivered / window_seconds,
+        server_cpu_seconds_per_million=server_cpu_seconds / delivered * 1e6,
+        latency_p50_seconds=0.0,
+        latency_p99_seconds=0.0,
+        server_resident_bytes=resident_bytes,
+        server_peak_bytes=peak_bytes,
+        generator_cpu_share=own_cpu_seconds / window_seconds,
+        messages_per_read=delivered / sum(connection.reads for connection in connections),
+        window_seconds=window_seconds,
+    )
+
+
 def main() -> int:
     """Run from the command line: print a measurement as JSON and return 0, or say what was wrong and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -167,6 +204,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, required=True)
     parser.add_argument("--size", type=int, default=128, help="bytes per message")
     parser.add_argument("--spin", action="store_true", help="never sleep while waiting")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds that the run may take at most (%(default)s)")
     options = parser.parse_args()
     try:
         measured = run(
@@ -176,6 +214,7 @@ def main() -> int:
             options.messages,
             options.size,
             options.spin,
+            options.limit,
         )
     except (BenchmarkError, OSError) as trouble:
         print(f"{type(trouble).__name__}: {trouble}", file=sys.stderr)

@@ -38,7 +38,18 @@ def group_cpu_seconds(group: int) -> float:
 
 def group_memory_bytes(group: int) -> tuple[int, int]:
     """Return the resident memory of a process group now, and the sum of its members' highest (VmRSS, VmHWM)."""
-    totals = {"VmRSS:": 0, "VmHWM:": 0}
+    totals = _sums(group, "VmRSS:", "VmHWM:")
+    return totals["VmRSS:"], totals["VmHWM:"]
+
+
+def group_anonymous_bytes(group: int) -> int:
+    """Return the resident memory of a process group now that is no file's (RssAnon)."""
+    return _sums(group, "RssAnon:")["RssAnon:"]
+
+
+def _sums(group: int, *names: str) -> dict[str, int]:
+    """Add up fields of /proc/PID/status, in bytes."""
+    totals = dict.fromkeys(names, 0)
     for process in group_members(group):
         try:
             lines = Path("/proc", str(process), "status").read_text().splitlines()
@@ -47,7 +58,7 @@ def group_memory_bytes(group: int) -> tuple[int, int]:
         for words in map(str.split, lines):
             if words and words[0] in totals:
                 totals[words[0]] += int(words[1]) * 1024
-    return totals["VmRSS:"], totals["VmHWM:"]
+    return totals
 
 
 def processor() -> str:

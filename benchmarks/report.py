@@ -47,7 +47,7 @@ def _rate(per_second: float) -> str:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f}"
+    return f"{seconds * 1e3:.2f}" if seconds else "-"
 
 
 def _megabytes(size_bytes: float) -> str:
@@ -68,6 +68,7 @@ def _workload_row(label: str, runs: Sequence[Measurement], ratios: Sequence[str]
         _milliseconds(median(runs, lambda run: run.latency_p50_seconds)),
         _milliseconds(median(runs, lambda run: run.latency_p99_seconds)),
         _megabytes(median(runs, lambda run: run.server_peak_bytes)),
+        _megabytes(median(runs, lambda run: run.server_anonymous_bytes)),
         f"{median(runs, lambda run: run.generator_cpu_share):.0%}",
         *ratios,
     ]
@@ -95,6 +96,7 @@ def workload_report(
             "p50 ms",
             "p99 ms",
             "peak MB",
+            "anon MB",
             "generator",
             "throughput x",
             "CPU x",

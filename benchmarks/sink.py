@@ -16,6 +16,7 @@ from typing import Final
 from benchmarks.connection import Outgoing
 from benchmarks.frames import (
     MARK_BYTES,
+    RING,
     Frames,
     enclosed,
     field,
@@ -135,7 +136,8 @@ class Client:
                 assert isinstance(guid, bytes)
                 before = field(2, guid)[1:-MARK_BYTES]
                 header = f"MSG {reply} {self._identifiers[reply]}"
-                self._acknowledgements = numbered(ring_marks(), enclosed(header, b"\x0a" + before, b""))
+                marks = ring_marks(self._sink.ring)
+                self._acknowledgements = numbered(marks, enclosed(header, b"\x0a" + before, b""))
                 self._acknowledges = True
                 self._outgoing.flush()
                 self._outgoing = Outgoing(self.socket, self._acknowledgements)
@@ -144,13 +146,15 @@ class Client:
             self._count(len(self._handshake))
 
     def _subscribe(self, reply: str, request: dict[int, int | bytes]) -> None:
-        inbox = request[4]
+        channel, inbox = request[2], request[4]
+        assert isinstance(channel, bytes)
         assert isinstance(inbox, bytes)
         self._reply(reply, field(2, _ACK_INBOX))
-        after = field(2, CHANNEL) + field(4, b"x" * self._sink.size_bytes) + field(5, time.time_ns())
+        after = field(2, channel) + field(4, b"x" * self._sink.size_bytes) + field(5, time.time_ns())
         header = f"MSG {inbox.decode()} {self._identifiers[inbox.decode()]}"
         self._deliver_from(numbered(sequences(self._sink.messages), enclosed(header, b"\x08", after)))
-        self._acknowledgements = streaming_acknowledgement_frames(_ACK_INBOX, CHANNEL, self._sink.messages)
+        self._acknowledgements = streaming_acknowledgement_frames(_ACK_INBOX, channel.decode(), self._sink.messages)
+        self.deliver(self._sink.stored)
 
     def _reply(self, subject: str, payload: bytes) -> None:
         identifier = self._identifiers[subject]
@@ -164,11 +168,15 @@ class Client:
 class Sink:
     """The server: a socket, its clients, and the number of messages that were published."""
 
-    def __init__(self, port: int, messages: int, size_bytes: int) -> None:
-        """Listen on a loopback port; `messages` of `size_bytes` are ready to be delivered. OSError if it is taken."""
+    def __init__(self, port: int, messages: int, size_bytes: int, ring: int, is_full: bool) -> None:
+        """Listen on a loopback port; `messages` of `size_bytes` are ready to be delivered. OSError if it is taken.
+
+        Publishers have `ring` frames. When `is_full`, the messages count as published before.
+        """
         self.messages: Final = messages
         self.size_bytes: Final = size_bytes
-        self.stored = 0
+        self.ring: Final = ring
+        self.stored = messages if is_full else 0
         self.scratch: Final = bytearray(1 << 20)
         self._blocked: Final[set[Client]] = set()
         self._clients: Final[dict[int, Client]] = {}
@@ -224,8 +232,10 @@ def main() -> None:
     parser.add_argument("-p", "--port", type=int, required=True)
     parser.add_argument("--messages", type=int, required=True, help="messages that can be delivered")
     parser.add_argument("--size", type=int, default=128, help="bytes per message")
+    parser.add_argument("--ring", type=int, default=RING, help="frames that a publisher repeats")
+    parser.add_argument("--stored", action="store_true", help="the messages were published before")
     options = parser.parse_args()
-    Sink(options.port, options.messages, options.size).serve()
+    Sink(options.port, options.messages, options.size, options.ring, options.stored).serve()
 
 
 if __name__ == "__main__":

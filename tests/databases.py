@@ -1,321 +1,38 @@
-"""Debian's PostgreSQL and MariaDB as private instances: own folder, own port, gone with the test run.
+"""Private instances of PostgreSQL and MariaDB for the tests, which are gone with the test run (benchmarks/databases.py).
 
     server = postgres_server()          # one for all tests of this process, started when it is first asked for
     source = server.new_database()      # an empty one, as -sql_source has it
 
-DURABUS_TEST_POSTGRES and DURABUS_TEST_MARIADB name folders with other programs. A machine without these programs skips
-the tests that need them, and CI, where nothing may be skipped, fails them. PostgreSQL does not run as root, so for root
-it runs as the user that its package makes.
+A machine without these programs skips the tests that need them, and CI, where nothing may be skipped, fails them.
 """
 
 import atexit
-import itertools
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-from abc import ABC, abstractmethod
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-__all__ = ["DatabaseServer", "MariadbServer", "PostgresServer", "mariadb_server", "postgres_server"]
+from benchmarks.databases import PASSWORD, DatabaseServer, MariadbServer, MissingProgramError, PostgresServer
 
-HOST = "127.0.0.1"
-PATIENCE_S = 60.0
-PASSWORD = "p@ss word'1"
-
-
-def find_program(name: str, variable: str, folders: list[Path]) -> str:
-    """The path of a program; the test is skipped where there is none."""
-    places = [
-        os.environ.get(variable, ""),
-        *map(str, folders),
-        "/usr/sbin",
-        "/usr/local/sbin",
-        os.environ.get("PATH", ""),
-    ]
-    program = shutil.which(name, path=os.pathsep.join(place for place in places if place))
-    if program is None:
-        pytest.skip(f"there is no {name}; Debian's packages are called postgresql and mariadb-server")
-    return program
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as holder:
-        holder.bind((HOST, 0))
-        port: int = holder.getsockname()[1]
-    return port
-
-
-class DatabaseServer(ABC):
-    """One instance. It can be killed and started again, on the same port and with its data."""
-
-    user = ""  # whom it runs as, when we are root
-
-    def __init__(self) -> None:
-        """Make its folder; nothing runs yet."""
-        self.folder = Path(tempfile.mkdtemp(prefix="durabus-db-"))
-        self.port = 0
-        self.log = self.folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = itertools.count(1)
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(self.user)
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-
-    @property
-    def account(self) -> str | None:
-        """The user to run programs as."""
-        return self.user if os.geteuid() == 0 else None
-
-    def run(self, *command: str, text: str = "") -> str:
-        """Run one of its programs to its end; its output."""
-        done = subprocess.run(
-            command,
-            input=text,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self.folder,
-            env=os.environ | {"TMPDIR": str(self.folder)},  # two of MariaDB that share one name their tables alike
-            user=self.account,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}"
-        return done.stdout
-
-    @abstractmethod
-    def command(self) -> list[str]:
-        """The server's command line."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def is_ready(self) -> bool:
-        """Whether it answers."""
-        raise NotImplementedError
-
-    def start_somewhere(self) -> None:
-        """Start it for the first time: on another port when somebody was faster."""
-        for _ in range(5):
-            self.port = free_port()
-            if self._start():
-                return
-        raise AssertionError(self.log.read_text(errors="replace"))
-
-    def start(self) -> None:
-        """Start it again and wait until it answers."""
-        assert self._start(), self.log.read_text(errors="replace")
-
-    def _start(self) -> bool:
-        """Start it, and wait until it answers; False when it ended instead."""
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env=os.environ | {"TMPDIR": str(self.folder)},
-                user=self.account,
-            )
-        deadline = time.monotonic() + PATIENCE_S
-        while process.poll() is None:
-            # One that answers on our port while ours has ended is somebody else's.
-            if self.is_ready() and process.poll() is None:
-                self._process = process
-                return True
-            if time.monotonic() > deadline:
-                process.kill()
-            time.sleep(0.05)
-        return False
-
-    def kill(self) -> None:
-        """End it without a chance to put anything in order; what it wrote to its files stays."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(PATIENCE_S)
-
-    def stop(self) -> None:
-        """End it in order, and remove what it had."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    @abstractmethod
-    def new_database(self) -> str:
-        """The source of an empty database, which is there until the instance is gone."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def sql(self, source: str, text: str) -> str:
-        """What the server's own client answers to `text` in the database of `source`."""
-        raise NotImplementedError
-
-
-class PostgresServer(DatabaseServer):
-    """PostgreSQL; a database of a test is a schema of one database."""
-
-    user = "postgres"
-
-    def __init__(self) -> None:
-        """Make a cluster and start it."""
-        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-        programs = {name: find_program(name, "DURABUS_TEST_POSTGRES", folders) for name in ("initdb", "postgres")}
-        self._client = find_program("psql", "DURABUS_TEST_POSTGRES", folders)
-        super().__init__()
-        self._server = programs["postgres"]
-        self._data = self.folder / "data"
-        secret = self.folder / "secret"
-        secret.write_text(PASSWORD, encoding="utf-8")
-        secret.chmod(0o644)
-        self.run(
-            programs["initdb"],
-            *("-D", str(self._data), "-U", "durabus", "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"),
-            *("--no-sync", f"--pwfile={secret}"),
-        )
-        self.start_somewhere()
-
-    def command(self) -> list[str]:
-        settings = {
-            "port": str(self.port),
-            "listen_addresses": HOST,
-            "unix_socket_directories": str(self.folder),
-            "max_connections": "200",
-            "fsync": "off",  # no test takes the power away, and what a killed instance wrote is still there
-        }
-        return [
-            self._server,
-            "-D",
-            str(self._data),
-            *[part for pair in settings.items() for part in ("-c", "=".join(pair))],
-        ]
-
-    def is_ready(self) -> bool:
-        done = subprocess.run(
-            [self._client, "-X", "-At", "-c", "SELECT 1", self._address()],
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        return done.returncode == 0
-
-    def _address(self) -> str:
-        quoted = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
-        return f"host={HOST} port={self.port} user=durabus password='{quoted}' dbname=postgres sslmode=disable"
-
-    def new_database(self) -> str:
-        """The source of an empty database, which is there until the instance is gone."""
-        name = f"test_{next(self._numbers)}"
-        self.sql(self._address(), f"CREATE SCHEMA {name}")
-        return f"{self._address()} search_path={name}"
-
-    def sql(self, source: str, text: str) -> str:
-        head, found, schema = source.partition(" search_path=")
-        prefix = f"SET search_path={schema};\n" if found else ""
-        return self.run(self._client, "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", head, text=prefix + text)
-
-
-class MariadbServer(DatabaseServer):
-    """MariaDB; a test has a database of its own."""
-
-    user = "mysql"
-
-    def __init__(self) -> None:
-        """Make the system tables and start it."""
-        install = find_program("mariadb-install-db", "DURABUS_TEST_MARIADB", [])
-        self._server = find_program("mariadbd", "DURABUS_TEST_MARIADB", [])
-        self._client = find_program("mariadb", "DURABUS_TEST_MARIADB", [])
-        super().__init__()
-        self._data = self.folder / "data"
-        self._socket = self.folder / "socket"
-        self.run(
-            install,
-            "--no-defaults",
-            f"--datadir={self._data}",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-        )
-        self.start_somewhere()
-        quoted = PASSWORD.replace("'", "''")
-        self._ask(
-            "",
-            f"CREATE USER 'durabus'@'%' IDENTIFIED BY '{quoted}'; GRANT ALL ON *.* TO 'durabus'@'%';"
-            f"CREATE USER 'durabus'@'localhost' IDENTIFIED BY '{quoted}'; GRANT ALL ON *.* TO 'durabus'@'localhost';",
-        )
-
-    def command(self) -> list[str]:
-        return [
-            self._server,
-            "--no-defaults",
-            f"--datadir={self._data}",
-            f"--socket={self._socket}",
-            f"--port={self.port}",
-            f"--bind-address={HOST}",
-            f"--pid-file={self.folder / 'pid'}",
-            "--innodb-flush-log-at-trx-commit=2",  # no test takes the power away
-        ]
-
-    def is_ready(self) -> bool:
-        done = subprocess.run(
-            [self._client, "--no-defaults", f"--socket={self._socket}", "-u", "root", "-e", "SELECT 1"],
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        return done.returncode == 0
-
-    def _ask(self, database: str, text: str) -> str:
-        return self.run(
-            self._client,
-            "--no-defaults",
-            f"--socket={self._socket}",
-            "-u",
-            "root",
-            "-N",
-            "-B",
-            "--raw",
-            *([database] if database else []),
-            text=text,
-        )
-
-    def new_database(self) -> str:
-        """The source of an empty database, which is there until the instance is gone."""
-        name = f"test_{next(self._numbers)}"
-        self._ask("", f"CREATE DATABASE {name}")
-        return f"durabus:{PASSWORD}@tcp({HOST}:{self.port})/{name}?readTimeout=20s&writeTimeout=20s"
-
-    def unix_source(self, source: str) -> str:
-        """The same database, by its Unix socket."""
-        return f"durabus:{PASSWORD}@unix({self._socket})/{source.rpartition('/')[2]}"
-
-    def sql(self, source: str, text: str) -> str:
-        return self._ask(source.rpartition("/")[2].partition("?")[0], text)
+__all__ = ["PASSWORD", "DatabaseServer", "MariadbServer", "PostgresServer", "mariadb_server", "postgres_server"]
 
 
 @cache
-def postgres_server() -> PostgresServer:
-    """The instance of this process."""
-    server = PostgresServer()
+def postgres_server(is_durable: bool = False) -> PostgresServer:
+    """The instance of this process; unless `is_durable` it syncs nothing, for no test takes the power away."""
+    try:
+        server = PostgresServer(is_durable)
+    except MissingProgramError as error:
+        pytest.skip(str(error))
     atexit.register(server.stop)
     return server
 
 
 @cache
-def mariadb_server() -> MariadbServer:
-    """The instance of this process."""
-    server = MariadbServer()
+def mariadb_server(is_durable: bool = False) -> MariadbServer:
+    """The instance of this process; unless `is_durable` it syncs nothing."""
+    try:
+        server = MariadbServer(is_durable)
+    except MissingProgramError as error:
+        pytest.skip(str(error))
     atexit.register(server.stop)
     return server

@@ -1,7 +1,7 @@
 """COMPATIBILITY.md row by row: each row is shown by a test that carries its number, or says why it is different.
 
 A row's last cell names tests as `tests/…/test_x.py::test_y`; each of them MUST exist and carry `@pytest.mark.row(number)`.
-A row without a test begins its last cell with "Different:", "Due" or "Refused:" and says why.
+A row without a test begins its last cell with "Different:" or "Refused:" and says why.
 """
 
 import ast
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.once
 
 ROWS = range(1, 163)
 CLUSTERING = "163-170"
-DUE_ROWS = {*range(140, 161), 16, 102}  # what only a FILE or SQL store can show
-REASON = re.compile(r"(?:Different|Due|Refused)\b.{10,}")
+REASON = re.compile(r"(?:Different|Refused)\b.{10,}")
 LINE = re.compile(r"^\| (\d+(?:-\d+)?) \| (.+?) \| (.*?) \|$", re.MULTILINE)
 TEST_NAME = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
@@ -77,8 +76,6 @@ def complaints(document: str, markers: set[tuple[str, str, int]]) -> Iterator[st
                 yield f"row {number}: {path}::{name} is not there, or does not carry the number"
         if not tests and not REASON.search(shown):
             yield f"row {number}: neither a test nor a reason"
-        if shown.startswith("Due") and first not in DUE_ROWS:
-            yield f"row {number}: it can be shown without a file or SQL store"
     known = {int(number.split("-")[0]) for number, _ in rows}
     yield from (f"{path}::{name}: there is no row {number}" for path, name, number in markers if number not in known)
 
@@ -115,7 +112,6 @@ ALL_MARKED = {("tests/a/test_b.py", "test_c", number) for number in ROWS}
 
 def test_complete_rows_are_fine() -> None:
     assert list(complaints(_document(), ALL_MARKED)) == []
-    assert list(complaints(_document(row_150="Due with the durable stores"), ALL_MARKED)) == []
     assert list(complaints(_document(row_7="Different: for a good reason"), ALL_MARKED)) == []
 
 
@@ -125,7 +121,7 @@ def test_complete_rows_are_fine() -> None:
         ("", "the rows are not 1 to 162"),
         ("?", "row 7: neither a test nor a reason"),
         ("Different:", "row 7: neither a test nor a reason"),
-        ("Due with the durable stores", "row 7: it can be shown without"),
+        ("Due with the durable stores", "row 7: neither a test nor a reason"),
         ("`tests/a/test_b.py::test_gone`", "row 7: tests/a/test_b.py::test_gone is not there"),
     ],
 )

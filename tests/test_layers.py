@@ -16,22 +16,25 @@ pytestmark = pytest.mark.once
 PACKAGE = "durabus"
 
 # What each part may import besides itself and besides FOUNDATION. A part is a package or a module right below durabus.
-FOUNDATION = ("clock", "errors", "version")
+FOUNDATION = ("clock", "errors", "sizes", "version")
 LAYERS: dict[str, tuple[str, ...]] = {
-    "__init__": (),
+    "__init__": ("client",),
     "clock": (),
     "errors": (),
+    "sizes": (),
     "version": (),
     "wire": (),
     "broker": ("wire",),
     "streaming": ("broker", "wire"),
     "stores": ("config.options", "config.units", "streaming.records", "streaming.store_port", "wire"),
-    "testing": ("stores.file.files", "streaming.records", "streaming.store_port", "wire"),
+    "testing": ("stores.delegating", "stores.file.files", "streaming.records", "streaming.store_port", "wire"),
+    "client": ("wire",),
+    "sync": ("client",),
     "config": ("wire",),
     "logs": ("config",),
     "monitoring": ("broker", "config", "streaming", "wire"),
     "server": ("broker", "config", "logs", "monitoring", "stores", "streaming", "wire"),
-    "cli": ("config", "logs", "server", "wire"),
+    "cli": ("config", "logs", "server", "stores", "wire"),
     "__main__": ("cli",),
 }
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BROKER_READY_LINE",
+    "ENCRYPTION_LINE",
     "READY_LINE",
     "RECOVERING_LINE",
     "TRACE",
@@ -498,6 +499,8 @@ def fatal_line(text: str) -> str:
 BROKER_READY_LINE = "Server is ready"
 """The last line with which the NATS half starts."""
 
+ENCRYPTION_LINE = "The data of messages are encrypted in the store"
+"""With encryption at rest."""
 RECOVERING_LINE = "Recovering the state..."
 """Before the store is read."""
 

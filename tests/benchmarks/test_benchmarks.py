@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from benchmarks import counting, frames, report, scenarios, servers
+from benchmarks.databases import DatabaseServer
 from benchmarks.generator import Measurement, percentile
 from benchmarks.workloads import CHANNEL, WORKLOADS, BenchmarkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 GUID = "publisher0xxxxxx"
 STAMP = frames.field(5, 1_700_000_000_000_000_000)
@@ -168,7 +172,7 @@ def operations(blob: frames.Frames) -> list[tuple[list[str], bytes]]:
 
 
 def test_publishes_decode_to_what_was_asked_for() -> None:
-    ring = frames.streaming_publish_frames("_STAN.pub.c", "acks", CHANNEL, GUID, b"connection", b"x" * 300)
+    ring = frames.streaming_publish_frames("_STAN.pub.c", "acks", [CHANNEL], GUID, b"connection", b"x" * 300)
     found = operations(ring)
     assert len(found) == ring.count == frames.RING
     for index in (0, 1, 63, 64, 4095):
@@ -177,6 +181,36 @@ def test_publishes_decode_to_what_was_asked_for() -> None:
         guid = GUID.encode() + frames.mark(index)
         assert frames.fields(payload) == {1: GUID.encode(), 2: guid, 3: b"foo", 5: b"x" * 300, 6: b"connection"}
     assert len({payload for _, payload in found}) == frames.RING
+
+
+def test_publishers_to_many_channels_take_them_in_turn() -> None:
+    channels = WORKLOADS["1000c"].channel_names()
+    assert len(set(channels)) == 1000
+    assert len(set(map(len, channels))) == 1
+    ring = frames.streaming_publish_frames("_STAN.pub.c", "acks", channels, GUID, b"connection", b"x")
+    found = operations(ring)
+    # So long that after it both the channels and the last digits of the marks begin again.
+    assert len(found) == ring.count == frames.ring_count(1000) == 8000
+    for index in (0, 1, 999, 1000, 7999):
+        words, payload = found[index]
+        channel = channels[index % 1000]
+        assert words == ["PUB", f"_STAN.pub.c.{channel}", "acks"]
+        guid = GUID.encode() + frames.mark(index)
+        assert frames.fields(payload) == {1: GUID.encode(), 2: guid, 3: channel.encode(), 5: b"x", 6: b"connection"}
+    counter = counting.streaming_acknowledgements("acks", "1", GUID, ring.count)
+    data = b"".join(message("acks", "1", frames.field(1, GUID.encode() + frames.mark(i % 8000))) for i in range(9000))
+    assert feed(counter, [data]) == b""
+    assert counter.count == 9000
+
+
+def test_acknowledgements_get_the_inbox_that_the_server_named() -> None:
+    blob = frames.streaming_acknowledgement_frames("_INBOX.????", CHANNEL, 20_000)
+    named = frames.streaming_acknowledgement_frames("_INBOX.abcd", CHANNEL, 20_000)
+    replaced = blob.replaced(b"_INBOX.????", b"_INBOX.abcd")
+    assert replaced.view == named.view
+    assert [replaced.byte_count(n) for n in (0, 127, 128, 20_000)] == [
+        named.byte_count(n) for n in (0, 127, 128, 20_000)
+    ]
 
 
 def test_acknowledgements_decode_to_every_sequence_once() -> None:
@@ -214,6 +248,30 @@ def test_percentiles_weigh_by_count() -> None:
     assert percentile([], 0.5) == 0.0
 
 
+class Databases(DatabaseServer):
+    """An instance that only counts."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.dropped: list[str] = []
+
+    def new_database(self) -> str:
+        self.made.append("host=/there-is-none user=nobody")
+        return self.made[-1]
+
+    def drop_database(self, source: str) -> None:
+        self.dropped.append(source)
+
+    def command(self) -> list[str]:
+        raise AssertionError("nobody starts it")
+
+    def is_ready(self) -> bool:
+        return False
+
+    def sql(self, source: str, text: str) -> str:
+        raise AssertionError(f"nobody asks it anything: {source} {text}")
+
+
 def measurement(handled_per_second: float, cpu: float = 1.0) -> Measurement:
     names = [field.name for field in dataclasses.fields(Measurement)]
     values: dict[str, float] = dict.fromkeys(names, 1.0)
@@ -249,6 +307,7 @@ def test_who_takes_part_in_what() -> None:
     kinds = {kind: servers.Target(kind, kind, ("sh",)) for kind in servers.KINDS}
     assert [target.dialect(WORKLOADS["plain"]) for target in kinds.values()] == ["plain", None, "plain", "plain"]
     assert kinds["nats-server"].dialect(WORKLOADS["1p"]) == "jetstream"
+    assert [kinds["nats-server"].dialect(WORKLOADS[name]) for name in ("1000c", "replay")] == [None, None]
     assert kinds["durabus"].dialect(WORKLOADS["1p"]) == "streaming"
 
 
@@ -256,6 +315,35 @@ def test_a_file_store_gets_a_directory_of_its_own() -> None:
     target = servers.target("durabus=sh -c 'echo \"$@\"; exit 3' sh")._replace(store="file")
     with pytest.raises(BenchmarkError, match=r"-ma 0 -st FILE -dir /.*/store"), servers.running(target, "streaming"):
         pass
+
+
+def test_stores_in_a_database_get_an_empty_one_with_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Databases()
+    with_tables: list[tuple[str, str]] = []
+    monkeypatch.setattr(servers, "make_tables", lambda driver, source: with_tables.append((driver, source)))
+    shell = servers.target("durabus=sh -c 'echo \"$@\"; exit 3' sh")
+    target = shell._replace(store="postgres", database=database)
+    words = "-st SQL -sql_driver postgres -sql_source host="
+    with pytest.raises(BenchmarkError, match=words), servers.running(target, "streaming"):
+        pass
+    assert database.made == database.dropped == ["host=/there-is-none user=nobody"]
+    assert with_tables == [("postgres", database.made[0])]
+
+
+def test_tables_are_made_as_the_original_wants_them(tmp_path: Path) -> None:
+    servers.make_tables("sqlite", str(tmp_path / "events.db"))
+    with closing(sqlite3.connect(tmp_path / "events.db")) as database:
+        assert database.execute("SELECT COUNT(*) FROM Messages").fetchall() == [(0,)]
+
+
+def test_sqlite_is_compared_with_files_where_there_is_no_sqlite() -> None:
+    for kind, words in (
+        ("durabus", "-st SQL -sql_driver sqlite -sql_source /.*/events.db"),
+        ("nats-streaming-server", "-st FILE -dir /.*/store"),
+    ):
+        target = servers.target(f"{kind}=sh -c 'echo \"$@\"; exit 3' sh")._replace(store="sqlite")
+        with pytest.raises(BenchmarkError, match=words), servers.running(target, "streaming"):
+            pass
 
 
 def test_a_server_that_does_not_start_is_reported() -> None:
@@ -268,9 +356,10 @@ def test_a_server_that_does_not_start_is_reported() -> None:
 def test_a_small_run_against_the_sink(name: str) -> None:
     workload = WORKLOADS[name]
     load = scenarios.Load(messages=6000, size_bytes=128, spin=workload.window == 1)
-    measured = scenarios.measure_workload(servers.sink(load.messages, load.size_bytes), workload, load)
-    assert measured.messages == 6000
-    assert measured.published_per_second > 0
+    measured = scenarios.measure_workload(servers.sink(workload, load.messages, load.size_bytes), workload, load)
+    assert measured.messages == (6000 // workload.channels if workload.is_replay else 6000)
+    assert (measured.published_per_second > 0) == (workload.publishers > 0)
     assert (measured.delivered_per_second > 0) == (workload.subscribers > 0)
-    assert measured.server_peak_bytes >= measured.server_resident_bytes > 1_000_000
-    assert 0 < measured.latency_p50_seconds <= measured.latency_p99_seconds < measured.window_seconds
+    assert measured.server_peak_bytes >= measured.server_resident_bytes > measured.server_anonymous_bytes > 1_000_000
+    if not workload.is_replay:
+        assert 0 < measured.latency_p50_seconds <= measured.latency_p99_seconds < measured.window_seconds

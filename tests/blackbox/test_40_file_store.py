@@ -199,16 +199,6 @@ def test_the_log_file_has_the_reason_too(tmp_path: Path) -> None:
     assert log.read_text(encoding="utf-8").splitlines()[-1].endswith(f"[FTL] STREAM: Failed to start: {reason}")
 
 
-@ours
-def test_data_of_the_original_is_not_touched(tmp_path: Path) -> None:
-    """Until it can be taken over, it is refused."""
-    data = tmp_path / "server.dat"
-    data.write_bytes(b"\x01\x00\x00\x00")
-    reason = the_only_fatal_line("-store", "FILE", "-dir", str(tmp_path))
-    assert "NATS Streaming Server" in reason
-    assert data.read_bytes() == b"\x01\x00\x00\x00"
-
-
 # Flags and keys.
 
 
@@ -234,6 +224,7 @@ def test_a_directory_without_the_store_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.row(129)
 @pytest.mark.parametrize("size", ["0", "2MB"])
+@pytest.mark.row(141)
 def test_the_size_of_files(tmp_path: Path, size: str) -> None:
     """With 0 the store has its own size, and messages are one after the other in files of whatever size."""
     sent = [b"%d" % i + bytes(500_000) for i in range(8)]

@@ -86,9 +86,37 @@ def test_one_receiver_per_subject() -> None:
     one, other = FakeReceiver(), FakeReceiver()
     bus.subscribe(b"foo", one)
     bus.subscribe(b"foo", other)
-    assert bus.take_output() == b"SUB foo 1\r\nUNSUB 1\r\nSUB foo 2\r\n"
-    bus.feed(msg(b"1", b"foo", b"x") + msg(b"2", b"foo", b"y"))
-    assert (one.got(), other.got()) == ([], [(b"foo", b"", b"y")])
+    assert bus.take_output() == b"SUB foo 1\r\n"
+    bus.feed(msg(b"1", b"foo", b"x"))
+    assert (one.got(), other.got()) == ([], [(b"foo", b"", b"x")])
+
+
+def test_who_takes_over_a_subject_misses_nothing() -> None:
+    """The server is told only of what nobody listens on when the turn ends."""
+    bus = open_bus()
+    one, other = FakeReceiver(), FakeReceiver()
+    for subject in (b"foo", b"bar", b"baz"):
+        bus.subscribe(subject, one)
+    bus.take_output()
+    for subject in (b"foo", b"bar", b"baz"):
+        bus.unsubscribe(subject)
+    bus.subscribe(b"bar", other)
+    assert bus.take_output() == b"UNSUB 1\r\nUNSUB 3\r\n"
+    bus.feed(msg(b"1", b"foo", b"x") + msg(b"2", b"bar", b"y") + msg(b"3", b"baz", b"z"))
+    assert (one.got(), other.got()) == ([], [(b"bar", b"", b"y")])
+    bus.subscribe(b"foo", other)
+    assert bus.take_output() == b"SUB foo 4\r\n"
+
+
+def test_what_ended_with_a_connection_is_not_ended_again() -> None:
+    bus = open_bus()
+    bus.subscribe(b"foo", FakeReceiver())
+    bus.take_output()
+    bus.unsubscribe(b"foo")
+    bus.close()
+    bus.begin()
+    bus.open()
+    assert b"UNSUB" not in bus.take_output()
 
 
 def test_publishing() -> None:
@@ -372,4 +400,4 @@ def test_receivers_may_act_at_once() -> None:
     bus.take_output()
     bus.feed(msg(b"1", b"a", b"x", b"back") + msg(b"2", b"b", b"y", b"back") + b"PING\r\n")
     assert busy.got() == [(b"a", b"back", b"x")]
-    assert bus.take_output() == b"UNSUB 2\r\nSUB c 3\r\nPUB back 4\r\ndone\r\nPONG\r\n"
+    assert bus.take_output() == b"SUB c 3\r\nPUB back 4\r\ndone\r\nPONG\r\nUNSUB 2\r\n"

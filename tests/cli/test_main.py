@@ -230,6 +230,22 @@ def test_a_bug_can_be_looked_at(serve: Serve, monkeypatch: pytest.MonkeyPatch) -
         main_alias([])
 
 
+def test_the_key_of_the_environment_is_taken_out_of_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server may start has no use for it; a reload still finds that nothing has changed."""
+    monkeypatch.setenv("NATS_STREAMING_ENCRYPTION_KEY", "s3cret")
+    seen: list[str | None] = []
+
+    def run(options: Options, read_again: Read) -> int:
+        seen.append(os.environ.get("NATS_STREAMING_ENCRYPTION_KEY"))
+        assert options.encryption.key == "s3cret"
+        assert read_again() == options
+        return 0
+
+    serve(run)
+    assert main_alias(["-encrypt"]) == 0
+    assert seen == [None]
+
+
 def test_an_interrupt_is_no_traceback(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     def run(options: Options, read_again: Read) -> int:
         raise KeyboardInterrupt
@@ -441,7 +457,7 @@ def test_secrets_of_the_command_line_are_not_told(capsys: pytest.CaptureFixture[
         ["-pass", "s3cret"],
         ["-user", "bob", "-pass", "$2a$11$s3cret"],
         ["-auth", "$2a$11$s3cret"],
-        ["-encryption_key", "s3cret"],
+        ["-encryption_key", "s3cret", "-encryption_cipher", "DES"],
         ["-ns", "nats://bob:s3cret@h:1", "-mm", "-5"],
     ):
         assert main_alias(line) == 1

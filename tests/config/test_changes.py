@@ -13,6 +13,7 @@ WAITING = (
     "limits.",
     "file.",
     "sql.",
+    "encryption.",
     "external.",
     "log.streaming_",
     "log.syslog_name",
@@ -102,6 +103,13 @@ def test_the_durable_half_waits() -> None:
     changes = find_changes(Options(), new)
     assert changes.names == {"log.broker_debug"}
     assert sorted(changes.waiting) == ["limits.max_messages", "log.streaming_debug", "streaming.cluster_id"]
+
+
+def test_another_key_waits_and_is_not_shown() -> None:
+    changes = find_changes(changed(encryption__key="s3cret"), changed(encryption__key="an0ther"))
+    assert changes.waiting == ("encryption.key",)
+    assert "s3cret" not in repr(changes)
+    assert "an0ther" not in repr(changes)
 
 
 @pytest.mark.parametrize("option", WITH_TLS)

@@ -133,6 +133,25 @@ def test_what_would_change_the_promise_is_refused(name: str, value: Setting, fla
     check_options(with_settings(Options(), {f"file.{name}": value}))
 
 
+@pytest.mark.row(160)
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"encryption.enabled": True}, "encryption key required"),
+        ({"encryption.key": "k", "encryption.cipher": "DES"}, "encryption cipher not supported"),
+        ({"encryption.enabled": True, "encryption.cipher": "DES"}, "encryption cipher not supported"),
+    ],
+)
+def test_encryption_that_cannot_be(settings: dict[str, Setting], error: str) -> None:
+    assert error_of(settings) == error
+
+
+@pytest.mark.parametrize("cipher", ["", "AES", "aes", "CHACHA", "ChaCha"])
+def test_ciphers(cipher: str) -> None:
+    check_options(with_settings(Options(), {"encryption.key": "k", "encryption.cipher": cipher}))
+    check_options(with_settings(Options(), {"encryption.cipher": "DES"}))
+
+
 @pytest.mark.parametrize("driver", ["postgres", "mysql", "sqlite"])
 def test_kinds_of_databases(driver: str) -> None:
     check_options(with_settings(Options(), {"streaming.store": "SQL", "sql.driver": driver, "sql.source": "x"}))

@@ -208,7 +208,7 @@ def test_asking_for_the_version(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["-h", "--help", "help", "Help", "-h foo", "help version", "-st BOGUS -h", "-encrypt -h"]
+    "line", ["-h", "--help", "help", "Help", "-h foo", "help version", "-st BOGUS -h", "-clustered -h"]
 )
 def test_asking_for_help(line: str) -> None:
     assert read_command_line(line.split()).action is Action.HELP
@@ -262,7 +262,7 @@ def test_a_flag_without_its_feature_is_refused_unless_it_asks_for_nothing(flag: 
 
 
 def test_a_refused_flag_that_is_taken_back_is_harmless() -> None:
-    assert options("-encrypt -encrypt=false") == Options()
+    assert options("-clustered -clustered=false") == Options()
 
 
 NAMES = st.sampled_from([name for flag in FLAGS for name in flag.names] + ["nosuch", ""])

@@ -35,6 +35,7 @@ def test_what_becomes_of_each() -> None:
 
     assert flags("refused") == {"file_sync", "file_slice_archive_script", "file_truncate_bad_eof"}
     assert flags("help") == {
+        "file_crc_poly",
         "file_slice_max_bytes",
         "sql_driver",
         "sql_source",

@@ -8,7 +8,7 @@ from durabus.config.files import own_section
 from durabus.config.keys import Draft, Key, read_section
 from durabus.config.options import ChannelOverride, ConfigError, Options, Setting, with_settings
 from durabus.config.parser import parse_text
-from durabus.config.refusals import CLUSTERING_MODE, ENCRYPTION, NKEYS, refusal
+from durabus.config.refusals import CLUSTERING_MODE, NKEYS, refusal
 from durabus.config.streaming_keys import CHANNEL_LIMITS, STREAMING
 
 S = 10**9
@@ -52,6 +52,8 @@ SET: dict[str, tuple[str, str, Setting]] = {
         True,
     ),
     "presence_grace": ("8s", "streaming.presence_grace_ns", 8 * S),
+    "encrypt": ("yes", "encryption.enabled", True),
+    "encryption_cipher": ("AES", "encryption.cipher", "AES"),
 }
 SET_IN: dict[str, dict[str, tuple[str, str, Setting]]] = {
     "tls": {
@@ -99,9 +101,6 @@ SET_IN: dict[str, dict[str, tuple[str, str, Setting]]] = {
 REFUSED: dict[str, tuple[str, str]] = {
     "credentials": ("x", NKEYS),
     "nkey_seed_file": ("x", NKEYS),
-    "encrypt": ("yes", ENCRYPTION),
-    "encryption_cipher": ("AES", ENCRYPTION),
-    "encryption_key": ("s3cret", ENCRYPTION),
     "cluster": ("{}", CLUSTERING_MODE),
 }
 CLUSTER = {
@@ -148,6 +147,12 @@ def test_every_name_of_every_key(form: str, text: str, option: str, value: Setti
     with_settings(Options(), draft.settings)
 
 
+@pytest.mark.row(160)
+@pytest.mark.parametrize("key", ["s3cret", ""])
+def test_a_key_turns_encryption_on(key: str) -> None:
+    assert read(f'encryption_key: "{key}"').settings == {"encryption.key": key, "encryption.enabled": True}
+
+
 @pytest.mark.parametrize("change", [str.upper, str.capitalize])
 def test_keys_are_in_any_case(change: type) -> None:
     assert read(f"{change('cluster_id')}: x\n{change('store_limits')} {{ {change('mm')}: 5 }}").settings == {
@@ -178,7 +183,7 @@ def test_every_key_is_tested() -> None:
         return {" ".join(key.names) for key in keys}
 
     by_name = {key.names: key for key in STREAMING}
-    assert names(STREAMING) == {*SET, *SET_IN, *REFUSED}
+    assert names(STREAMING) == {*SET, *SET_IN, *REFUSED, "encryption_key"}
     inner: dict[str, set[str]] = {section: {*table} for section, table in SET_IN.items()}
     for section, table in inner.items():
         channels = {"channels channels_limits channelslimits per_channel per_channel_limits"}

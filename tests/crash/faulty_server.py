@@ -13,9 +13,9 @@ from unittest import mock
 from durabus.cli.main import main
 from durabus.config.options import Options
 from durabus.server import server as server_module
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.names import make_store
 from durabus.streaming.store_port import Batch, Cursor, Store
-from durabus.testing.delegate import DelegatingStore
 from tests.stores.harnesses import copy_of
 
 __all__ = ["FAULTS"]

@@ -84,6 +84,9 @@ class HubNetwork:
     def flush(self) -> None:
         self.flushes += 1
 
+    def hold_back(self, is_held: bool) -> None:
+        raise AssertionError("nobody is too fast")
+
     async def sync(self) -> None:
         raise AssertionError("nobody waits for it")
 

@@ -31,17 +31,17 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 class Group:
-    """Servers that share a directory."""
+    """Servers that share a directory, or another store."""
 
     def __init__(self, nats: NatsServer, folder: Path) -> None:
         self.nats = nats
         self.directory = folder / "events"
+        self.store: tuple[str, ...] = ("-st", "FILE", "-dir", str(self.directory))
         self.servers: list[ServerProcess] = []
 
     def start(self) -> ServerProcess:
         """One more, which stands by at first."""
-        store = ("-st", "FILE", "-dir", str(self.directory))
-        server = ServerProcess("-ns", self.nats.url, *store, "-ft_group", "ft", "-m", "-1")
+        server = ServerProcess("-ns", self.nats.url, *self.store, "-ft_group", "ft", "-m", "-1")
         self.servers.append(server)
         server.wait_line(STANDING_BY)
         return server
@@ -130,6 +130,7 @@ def test_when_the_active_one_is_killed_the_standby_takes_over(group: Group) -> N
 
 
 @pytest.mark.row(161)
+@pytest.mark.row(150)
 def test_who_was_stopped_and_overtaken_acknowledges_nothing_and_ends(group: Group) -> None:
     first, second = group.pair()
     with StanClient(group.nats.port, b"me") as client:

@@ -1,5 +1,6 @@
 """What a check finds before a start would."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,14 @@ def test_what_can_be_written_to(tmp_path: Path, name: str, reason: str) -> None:
     assert why_not_writable(f"{tmp_path}/{name}") == reason
     assert (tmp_path / "there").read_text() == "kept"
     assert not (tmp_path / "new").exists()
+
+
+def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_start(options(encryption__key="k"))
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for name in [name for name in sys.modules if name.startswith("cryptography.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    check_start(options(encryption__cipher="AES"))
+    with pytest.raises(StartError) as caught:
+        check_start(options(encryption__key="k"))
+    assert "pip install 'durabus[crypto]'" in str(caught.value)

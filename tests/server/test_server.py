@@ -113,6 +113,12 @@ def test_what_the_core_is_told(name: str, value: Setting, told: Callable[[CoreOp
     assert told(core_options(Options(), "instance")) != value
 
 
+def test_acknowledgements_wait_for_the_server_that_clients_are_connected_to() -> None:
+    assert core_options(Options(), "instance").acks_wait_for_us
+    for name, value in (("external.url", "nats://127.0.0.1:4222"), ("streaming.ft_group", "g")):
+        assert not core_options(with_settings(Options(), {name: value}), "instance").acks_wait_for_us
+
+
 @pytest.mark.row(108)
 def test_limits_of_channels_reach_the_channels() -> None:
     """From the overrides of a configuration to what the core does: the narrowest one counts, and 0 is unlimited."""

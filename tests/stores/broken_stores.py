@@ -1,8 +1,8 @@
 """Stores that are broken on purpose, each in one way that has happened to somebody, to see that the suite notices."""
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import Batch, Store
-from durabus.testing.delegate import DelegatingStore
 from tests.stores.harnesses import JournalStore, copy_of
 
 
@@ -94,6 +94,18 @@ class UnsyncedAcknowledgement(JournalStore):
         await super().close()
 
 
+class GoesOn(DelegatingStore):
+    """Takes what was decided after a batch that failed, as if that had never been: a refusal without a memory."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryStore()
+        super().__init__(self.memory)
+
+    def submit(self, batch: Batch) -> None:
+        self.memory._failure = ""
+        super().submit(batch)
+
+
 # Each with the check that is there to catch it, and with what it says then.
 BROKEN: dict[str, tuple[type[Store], str, str]] = {
     "lost tail": (LostTail, "everything_is_found_again", "has last_sequence 310, not 311"),
@@ -101,5 +113,6 @@ BROKEN: dict[str, tuple[type[Store], str, str]] = {
     "wrong floor": (WrongFloor, "floor_hides_what_lies_below", "has first_sequence 2, not 1"),
     "swapped channels": (SwappedChannels, "channels_do_not_mix", "channel 1 has "),
     "early acknowledgement": (EarlyAcknowledgement, "acknowledged_is_readable", "sequence 1 reads as []"),
+    "goes on": (GoesOn, "after_a_failure_everything_fails", "which was decided after it, was stored"),
     "unsynced acknowledgement": (UnsyncedAcknowledgement, "acknowledged_survives_a_crash", "after a crash"),
 }

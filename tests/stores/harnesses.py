@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from durabus.errors import StoreError
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import Batch, Lease, Recovered, Run, Store
 from durabus.testing.conformance import StoreHarness
-from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 
 

@@ -10,6 +10,14 @@ from hypothesis import strategies as st
 from durabus.testing.conformance import Check, StoreHarness, Trial, checks_for, run_check, run_checks
 from durabus.testing.conformance.checks_history import play
 from tests.stores.broken_stores import BROKEN
+from tests.stores.encryption_harness import (
+    EncryptedFileHarness,
+    EncryptedLeasedFileHarness,
+    EncryptedMemoryHarness,
+    EncryptedPostgresHarness,
+    EncryptedSlowHarness,
+    EncryptedSqliteHarness,
+)
 from tests.stores.file_harness import FileHarness, LeasedFileHarness, SmallSegmentsHarness
 from tests.stores.harnesses import JournalHarness, MemoryHarness, SlowHarness, harness_of
 from tests.stores.sql_harness import (
@@ -37,6 +45,12 @@ HARNESSES: dict[str, type[StoreHarness]] = {
     "postgres in a group": LeasedPostgresHarness,
     "mysql": MysqlHarness,
     "mysql in a group with single rows": LeasedMysqlHarness,
+    "memory encrypted": EncryptedMemoryHarness,
+    "slow encrypted": EncryptedSlowHarness,
+    "file encrypted": EncryptedFileHarness,
+    "file in a group encrypted": EncryptedLeasedFileHarness,
+    "sqlite encrypted": EncryptedSqliteHarness,
+    "postgres encrypted": EncryptedPostgresHarness,
 }
 DUE = [
     pytest.param(harness, check, id=f"{name}-{check}")
@@ -46,6 +60,7 @@ DUE = [
 
 
 @pytest.mark.parametrize(("harness", "check"), DUE)
+@pytest.mark.row(143)
 async def test_store_keeps_its_promises(harness: type[StoreHarness], check: Check) -> None:
     await run_check(check, harness())
 

@@ -8,9 +8,11 @@ import pytest
 
 from durabus.config.options import Options, Setting, with_settings
 from durabus.errors import StartError
+from durabus.stores.encryption import EncryptedStore
 from durabus.stores.file.journal import SEGMENT_BYTES
 from durabus.stores.file.store import FileStore
 from durabus.stores.names import make_store
+from durabus.stores.original_file.predecessor import Predecessor
 
 MIB = 1 << 20
 
@@ -41,7 +43,33 @@ def test_the_file_store(tmp_path: Path, asked_bytes: int, segment_bytes: int) ->
     assert store._segment_bytes == segment_bytes
     store.on_problem("a disk that fails")
     assert told == ["a disk that fails"]
+    assert isinstance(store.predecessor, Predecessor)
     assert not directory.exists(), "nothing is touched before it is opened"
+
+
+@pytest.mark.parametrize("settings", [{"encryption.enabled": True, "encryption.key": "k"}, {"encryption.key": "k"}])
+def test_any_store_can_be_encrypted(tmp_path: Path, settings: dict[str, Setting]) -> None:
+    for name in ("MEMORY", "FILE", "SQL"):
+        asked = with_settings(options(name, driver="sqlite", source="events.db"), settings)
+        asked = with_settings(asked, {"file.directory": str(tmp_path / "data"), "encryption.cipher": "chacha"})
+        told: list[str] = []
+        store = make_store(asked, told.append)
+        assert isinstance(store, EncryptedStore)
+        assert store.name == name
+        assert not isinstance(make_store(options(name, driver="sqlite", source="events.db")), EncryptedStore)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"encryption.enabled": True}, "encryption key required"),
+        ({"encryption.key": "k", "encryption.cipher": "DES"}, "encryption cipher not supported"),
+    ],
+)
+def test_encryption_that_cannot_be(settings: dict[str, Setting], error: str) -> None:
+    with pytest.raises(StartError) as caught:
+        make_store(with_settings(options("MEMORY"), settings))
+    assert str(caught.value) == error
 
 
 def test_the_sql_store() -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import Store
-from durabus.testing.delegate import DelegatingStore
 from tests.streaming.harness import Bus
 
 

@@ -9,6 +9,7 @@ from durabus.streaming.options import ChannelLimits
 from durabus.streaming.records import ClientRecord, SubscriptionRecord
 from durabus.streaming.store_port import Run
 from durabus.streaming.timers import Timers
+from durabus.wire.stan_messages import encode_message
 
 
 class Owner(ChannelOwner):
@@ -31,9 +32,9 @@ def channel() -> Channel:
 
 def publish(channel: Channel, wall_ns: int, *sizes: int) -> None:
     """Append messages of given sizes, as one turn does."""
-    run = channel.begin_run(wall_ns)
+    channel.begin_run(wall_ns)
     for size in sizes:
-        channel.append(run, bytes(size))
+        channel.append(bytes(size))
 
 
 def take_run(channel: Channel) -> Run:
@@ -111,6 +112,18 @@ def test_what_a_store_adds_to_each_message_counts() -> None:
     channel = Channel(1, b"foo", ChannelLimits(), 40)
     publish(channel, 1000, 5, 6)
     assert channel.stored_bytes == 5 + 6 + 2 * 40
+
+
+def test_what_a_store_adds_to_data_counts_where_there_are_any() -> None:
+    channel = Channel(1, b"foo", ChannelLimits(), 40)
+    channel.data_overhead_bytes = 29
+    bodies = [encode_message(1, b"foo", b"", data, 5) for data in (b"", b"x", b"x" * 98, b"x" * 99)]
+    wanted = [len(body) + 40 + more for body, more in zip(bodies, (0, 29, 29, 30), strict=True)]
+    assert [channel.size_of(body) for body in bodies] == wanted
+    channel.begin_run(1000)
+    for body in bodies:
+        channel.append(body)
+    assert channel.stored_bytes == sum(wanted)
 
 
 def test_a_channel_whose_messages_are_all_gone_goes_on(channel: Channel) -> None:

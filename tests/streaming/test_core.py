@@ -4,11 +4,11 @@ import pytest
 
 from durabus.broker.bus import Bus as BusPort
 from durabus.broker.bus import InterestWatcher, Receiver
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.core import Core
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import FATAL, KIND_CLIENT, KIND_SUBSCRIPTION, REFUSED, UNKNOWN
-from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.streaming.harness import TIME_DELTA, Bus, Client, PubAck, RecordingLog, at_once, decoded, encoded
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import Store
-from durabus.testing.delegate import DelegatingStore
 from tests.streaming.harness import Bus
 
 

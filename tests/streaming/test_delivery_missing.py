@@ -2,8 +2,8 @@
 
 import pytest
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
-from durabus.testing.delegate import DelegatingStore
 from tests.streaming.harness import Bus, Client
 from tests.streaming.slow_bus import SlowBus
 
@@ -73,6 +73,21 @@ def test_a_message_that_is_not_found_again_stays_pending(store: HollowStore, que
     store.missing.clear()
     bus.advance(5)
     assert [(message.sequence, message.count) for message in sub.messages] == [(1, 2), (2, 1), (3, 2)]
+
+
+def test_a_message_that_is_never_found_does_not_fill_the_log(store: HollowStore) -> None:
+    """Each new message is an occasion to look again: under load, thousands in a second."""
+    bus = Bus(store)
+    client = bus.connect("a")
+    sub = client.subscribe("foo")
+    store.missing = {1}
+    for _ in range(1000):
+        client.publish("foo", b"x")
+    bus.advance(10)
+    assert sub.sequences == []
+    lines = bus.log.texts("error")
+    assert len(lines) < 20
+    assert lines[-1] == "Error looking up messages: 990 more times in 10 seconds"
 
 
 def test_a_message_that_is_not_found_when_it_is_read_again_stays_pending() -> None:

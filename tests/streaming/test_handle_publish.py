@@ -4,10 +4,10 @@ import random
 
 import pytest
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.store_port import REFUSED
-from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.streaming.harness import Bus, Client, PubAck, as_delivered, decoded, encoded
 from tests.wire.wire_format import blob, integer

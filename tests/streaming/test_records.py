@@ -73,7 +73,7 @@ def subscriptions(draw: st.DrawFn) -> SubscriptionRecord:
     record.client_id, record.queue_group, record.inbox = draw(texts), draw(texts), draw(texts)
     record.ack_inbox, record.durable_name = draw(texts), draw(texts)
     record.max_in_flight, record.ack_wait_s, record.last_sent = draw(int32), draw(int32), draw(uint64)
-    record.is_durable, record.is_closed = draw(st.booleans()), draw(st.booleans())
+    record.is_durable, record.is_closed = draw(st.booleans()) or bool(record.durable_name), draw(st.booleans())
     return record
 
 
@@ -142,6 +142,22 @@ def test_the_server_record_begins_as_the_originals() -> None:
     assert encode_server(b"test-cluster", 3, 8) == blob(1, b"test-cluster") + integer(100, 3) + integer(101, 8)
 
 
+@pytest.mark.parametrize("knows", [False, True])
+def test_the_server_record_says_whether_the_end_was_in_order(knows: bool) -> None:
+    value = encode_server(b"test-cluster", 3, 8, knows)
+    assert decode_server(value).knows_all_acks is knows
+    assert value == encode_server(b"test-cluster", 3, 8) + (integer(102, 1) if knows else b"")
+
+
 def test_a_server_record_of_the_original() -> None:
     record = decode_server(blob(1, b"test-cluster") + blob(2, b"_STAN.discover.test-cluster") + blob(9, b"node"))
     assert (record.cluster_id, record.channel_id_last, record.subscription_id_last) == (b"test-cluster", 0, 0)
+    assert not record.knows_all_acks
+
+
+def test_a_durable_of_the_first_versions_is_one_by_its_name() -> None:
+    record = SubscriptionRecord(5, b"foo")
+    record.durable_name = b"dur"
+    assert decode_subscription(encode_subscription(record)).is_durable
+    record.durable_name = b""
+    assert not decode_subscription(encode_subscription(record)).is_durable

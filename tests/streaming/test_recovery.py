@@ -2,8 +2,10 @@
 
 import pytest
 
+from durabus.broker.router import Router
 from durabus.errors import StartError
 from durabus.stores.memory import MemoryStore
+from durabus.streaming.core import Core
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.records import (
     ClientRecord,
@@ -24,7 +26,7 @@ from durabus.streaming.store_port import (
     Recovered,
     Run,
 )
-from tests.streaming.harness import SECOND_NS, Bus, Client, at_once
+from tests.streaming.harness import SECOND_NS, Bus, Client, RecordingLog, at_once
 from tests.wire.wire_format import blob
 
 UNREADABLE = b"\x0a\x7f"
@@ -513,6 +515,26 @@ def test_another_clusters_store_is_refused_in_the_originals_words() -> None:
     assert str(refused.value) == 'cluster ID "x" does not match recovered value of "y"'
 
 
+def test_an_end_in_order_is_remembered_until_the_next_start() -> None:
+    bus = Bus()
+    bus.connect("a").publish("foo", b"x")
+    assert not decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
+    bus.core.finish()
+    assert decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
+    bus.restart(crash=True)
+    assert not decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
+
+
+def test_a_core_that_could_not_begin_writes_nothing_at_its_end() -> None:
+    store = MemoryStore()
+    put(store, (KIND_SERVER, b"server", encode_server(b"y")))
+    core = Core(CoreOptions("x"), Router(), store, RecordingLog())
+    with pytest.raises(StartError):
+        core.restore(at_once(store.recover(None)), 0)
+    core.finish()
+    assert at_once(store.recover(None)).state == [(KIND_SERVER, b"server", encode_server(b"y"))]
+
+
 def test_a_record_of_the_original_with_more_in_it() -> None:
     store = MemoryStore()
     put(store, (KIND_SERVER, b"server", blob(1, b"test-cluster") + blob(2, b"_STAN.discover.test-cluster")))
@@ -522,6 +544,7 @@ def test_a_record_of_the_original_with_more_in_it() -> None:
 # What cannot be read.
 
 
+@pytest.mark.row(144)
 def test_unreadable_records_are_left_alone_and_reported() -> None:
     store = store_with_group((1, "a", 10))
     damaged: list[tuple[int, bytes, bytes | None]] = [
@@ -537,6 +560,10 @@ def test_unreadable_records_are_left_alone_and_reported() -> None:
     state = {(kind, key): value for kind, key, value in recovered(bus).state}
     for kind, key, value in damaged:
         assert state[(kind, key)] == value
+    bus.restart()
+    assert remembered(bus, KIND_SERVER)[b"server"] == UNREADABLE
+    bus.log.lines.clear()
+    bus.restart()
     assert len([line for line in bus.log.texts("error") if "left alone" in line]) == 6
     client = bus.connect("c")
     client.publish("bar", b"x")

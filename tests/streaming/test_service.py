@@ -11,11 +11,12 @@ import pytest
 from durabus.broker.router import Router
 from durabus.clock import ManualClock
 from durabus.errors import StartError
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
+from durabus.streaming.records import encode_channel_name
 from durabus.streaming.service import StreamingService, new_instance
-from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN, Batch, Lease, Recovered, Store
-from durabus.testing.delegate import DelegatingStore
+from durabus.streaming.store_port import FATAL, KIND_CHANNEL, REFUSED, UNKNOWN, Batch, Lease, Recovered, Store
 from durabus.testing.faults import FaultyStore
 from tests.broker.fakes import Client as Connection
 from tests.streaming.harness import RecordingLog, decoded, encoded
@@ -138,9 +139,9 @@ class Peer:
         (answer,) = await self.answers(1, b"in.connect")
         assert decoded("ConnectResponse", answer)["error"] == b""
 
-    def publish(self, guid: str, channel: str = "foo") -> None:
+    def publish(self, guid: str, channel: str = "foo", data: str = "x") -> None:
         """Publish one message."""
-        request = encoded("PubMsg", client_id="a", guid=guid, subject=channel, data="x", connection_id="c")
+        request = encoded("PubMsg", client_id="a", guid=guid, subject=channel, data=data, connection_id="c")
         self.say(b"_STAN.pub.test-cluster.foo", request, b"in.acks")
 
     async def acks(self, count: int) -> list[tuple[str, str]]:
@@ -244,20 +245,33 @@ async def test_another_clusters_store_is_refused() -> None:
         await second.service.recover()
 
 
+@virtual
+async def test_half_a_copy_is_not_served() -> None:
+    store = MemoryStore()
+    batch = Batch(1, 0)
+    batch.state.append((KIND_CHANNEL, b"1", encode_channel_name(b"foo")))
+    store.submit(batch)
+    with pytest.raises(StartError, match="a copy that was not finished"):
+        await House(store).service.recover()
+    await House(DamagedStore(store)).service.recover()  # there the server's record may be what is lost
+
+
 class DamagedStore(DelegatingStore):
     """Recovers, with something to say about it."""
 
     async def recover(self, lease: Lease | None) -> Recovered:
         recovered = await super().recover(lease)
         recovered.damage.append("two messages of channel 3 are unreadable")
+        recovered.weaknesses.append("the disk forgets")
         return recovered
 
 
 @virtual
-async def test_damage_is_logged() -> None:
+async def test_damage_and_weaknesses_are_logged() -> None:
     house = House(DamagedStore(MemoryStore()))
     await house.service.recover()
     assert house.log.texts("error") == ["two messages of channel 3 are unreadable"]
+    assert house.log.texts("warning") == ["the disk forgets"]
     await house.service.stop()
 
 

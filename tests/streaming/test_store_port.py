@@ -110,3 +110,21 @@ def test_a_store_that_says_nothing_takes_one_batch_at_a_time() -> None:
     store = Store()
     assert (store.name, store.durability) == ("", "")
     assert (store.message_bytes_max, store.message_overhead_bytes, store.batches_in_flight_max) == (0, 0, 1)
+    assert (store.data_overhead_bytes, store.is_immediate, store.has_lost) == (0, False, False)
+
+
+def test_what_is_stored_is_what_is_read_unless_a_store_says_otherwise() -> None:
+    class Reading(Store):
+        def __init__(self) -> None:
+            self.asked: list[tuple[int, ...]] = []
+
+        def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
+            return [b"%d" % first]
+
+        def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
+            self.asked.append((request, channel_id, first, count_max, bytes_max))
+
+    store = Reading()
+    assert store.read_stored_now(1, 7, 1, 1) == [b"7"]
+    store.read_stored(1, 2, 3, 4, 5)
+    assert store.asked == [(1, 2, 3, 4, 5)]

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from durabus.errors import StoreError
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import FATAL, KIND_CLIENT, REFUSED, UNKNOWN, Batch, Run, StoreListener
 from durabus.testing.conformance import Check, StoreHarness, checks_for, run_check
-from durabus.testing.delegate import DelegatingStore
 from durabus.testing.faults import FaultyStore
 from tests.stores.harnesses import MemoryHarness
 

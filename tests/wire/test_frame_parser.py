@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.wire.frame_parser import NO_ANSWER, UNKNOWN_OPERATION, FrameParser, decimal
+from durabus.wire.frame_parser import NO_ANSWER, UNKNOWN_OPERATION, FrameParser, KnownLine, decimal
+from durabus.wire.limits import KNOWN_LINE_BYTES_MAX, KNOWN_LINES_MAX
 from durabus.wire.operations import Delivery, Operation, Publish, Violation
 from durabus.wire.parser import Parser
 from durabus.wire.server_parser import ServerParser
@@ -66,6 +67,51 @@ def test_any_bytes_in_any_split(make: Callable[[], FrameParser], word: bytes, da
     assert payloads(operations) == payloads(whole)
     assert [type(one) for one in operations if not runs([one])] == [type(one) for one in whole if not runs([one])]
     assert not any(isinstance(operation, Violation) for operation in operations[:-1])
+
+
+@both
+@given(st.data())
+def test_lines_in_turn_are_told_apart(make: Callable[[], FrameParser], word: bytes, data: st.DataObject) -> None:
+    """Who publishes on many channels in turn repeats lines, of one length or not, among others."""
+    words = [word, word + b".1", word + b".2", word + b".34", word + b" reply"]
+    expected = data.draw(st.lists(st.tuples(st.sampled_from(words), st.binary(max_size=12)), max_size=30))
+    parser = make()
+    operations: list[Operation] = []
+    for piece in pieces(b"".join(frame(*one) + b"PING\r\n" * (len(one[1]) % 2) for one in expected), data.draw(cuts)):
+        operations += parser.feed(piece)
+    found = [(run.subject, run.reply, payload) for run in runs(operations) for payload in run.payloads]
+    subjects = {one: runs(make().feed(frame(one, b"")))[0] for one in words}
+    assert found == [(subjects[one].subject, subjects[one].reply, payload) for one, payload in expected]
+
+
+def test_what_one_parser_read_another_one_knows_within_its_own_limits() -> None:
+    known: dict[bytes, KnownLine] = {}
+    generous = Parser(known_lines=known)
+    assert payloads(generous.feed(frame(b"PUB foo", bytes(100)) + frame(b"PUB foo bar", b"1"))) == [bytes(100), b"1"]
+    assert len(known) == 2
+    strict = Parser(payload_bytes_max=99, known_lines=known)
+    assert payloads(strict.feed(frame(b"PUB foo bar", b"2"))) == [b"2"]
+    (refusal,) = strict.feed(frame(b"PUB foo", bytes(100)))
+    assert isinstance(refusal, Violation) and refusal.answer == "Maximum Payload Violation"
+    narrow = Parser(control_line_bytes_max=1, known_lines=known)
+    (refusal,) = narrow.feed(frame(b"PUB foo bar", b"3"))
+    assert isinstance(refusal, Violation) and refusal.answer == "maximum control line exceeded"
+
+
+def test_lines_are_remembered_up_to_a_bound() -> None:
+    known: dict[bytes, KnownLine] = {}
+    parser = Parser(known_lines=known)
+    count = KNOWN_LINES_MAX + 100
+    for number in range(count):
+        assert len(runs(parser.feed(frame(b"PUB foo.%d" % number, b"")))) == 1
+        assert len(known) <= KNOWN_LINES_MAX
+    long = b"PUB " + b"x" * KNOWN_LINE_BYTES_MAX
+    assert payloads(parser.feed(frame(long, b"1") + frame(b"PUB foo.1", b"2") + frame(long, b"3"))) == [
+        b"1",
+        b"2",
+        b"3",
+    ]
+    assert max(map(len, known)) <= KNOWN_LINE_BYTES_MAX
 
 
 @both

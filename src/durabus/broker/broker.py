@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from durabus.broker.router import Router
 from durabus.broker.session import SLOW_CONSUMER, Link, Session, SessionLimits
-from durabus.broker.transport import WRITE_DEADLINE, Connection, Turn
+from durabus.broker.transport import WRITE_DEADLINE, Connection, Turn, Valve
 from durabus.clock import Clock
 from durabus.wire.documents import InfoDocument, encode_info
 from durabus.wire.framing import error_line, info_line
@@ -51,6 +51,7 @@ class Broker:
         self.on_notice: Callable[[str], None] | None = None
         self.on_closed: Callable[[Connection, Session, str], None] | None = None
         self._clock = clock
+        self._valve = Valve()
         self._server: asyncio.Server | None = None
         self._input_count = 0
 
@@ -73,6 +74,7 @@ class Broker:
             connection.tls = settings.tls
             connection.tls_timeout_s = settings.tls_timeout_s
             connection.auth_timeout_s = settings.auth_timeout_s
+            connection.valve = self._valve
             return connection
 
         self._server = await loop.create_server(
@@ -120,6 +122,13 @@ class Broker:
         if reason == WRITE_DEADLINE:
             return f"WriteDeadline of {self.settings.write_deadline_s:g}s exceeded"
         return f"MaxPending of {self.settings.limits.pending_bytes_max} Exceeded"
+
+    def hold_back(self, is_held: bool) -> None:
+        """From now on, read no more from who sends much; or read from everybody again."""
+        if is_held:
+            self._valve.shut()
+        else:
+            self._valve.open()
 
     async def drain(self) -> None:
         """Take no new connections, and go on serving those that there are until nothing more comes, half a second at most.

@@ -39,6 +39,7 @@ class ExternalBus(Bus):
         self.pongs: i64 = 0
         self._receivers: dict[bytes, Receiver] = {}  # by sid
         self._sids: dict[bytes, bytes] = {}  # by subject
+        self._ended: dict[bytes, bytes] = {}  # by subject: what the server is not told yet
         self._sid_last: i64 = 0
         self._is_open = False
         self._payload_bytes_max: i64 = PAYLOAD_BYTES_MAX
@@ -53,16 +54,20 @@ class ExternalBus(Bus):
     def subscribe(self, subject: bytes, receiver: Receiver) -> None:
         """Give everything published on `subject` to `receiver`; asked for again after every reconnect.
 
-        Nothing can be heard on a subject that has no place on a control line.
+        Nothing can be heard on a subject that has no place on a control line. When somebody else listened on it until now,
+        the server need not know: so nothing is lost in between.
         """
-        self.unsubscribe(subject)
         if not is_subject(subject) or len(subject) > _SUBJECTS_BYTES_MAX:
             return
-        self._sid_last += 1
-        sid = b"%d" % int(self._sid_last)
+        sid = self._sids.get(subject)
+        if sid is None:
+            sid = self._ended.pop(subject, None)
+        if sid is None:
+            self._sid_last += 1
+            sid = b"%d" % int(self._sid_last)
+            self._subscribe(subject, sid)
         self._sids[subject] = sid
         self._receivers[sid] = receiver
-        self._subscribe(subject, sid)
 
     def unsubscribe(self, subject: bytes) -> None:
         """End what `subscribe` began. What is still under way from the server goes nowhere."""
@@ -70,7 +75,7 @@ class ExternalBus(Bus):
         if sid is not None:
             del self._receivers[sid]
             if self._is_open:
-                self._say(b"UNSUB " + sid + b"\r\n")
+                self._ended[subject] = sid
 
     def publish(self, subject: bytes, reply: bytes, payload: bytes) -> bool:
         """Publish one message; False when it cannot leave.
@@ -149,6 +154,7 @@ class ExternalBus(Bus):
     def close(self) -> None:
         """The connection is lost: what was not sent is dropped, so that nothing old goes out later."""
         self._is_open = False
+        self._ended.clear()
         self._output = []
         self._output_bytes = 0
         self.socket_unsent_bytes = 0
@@ -200,6 +206,9 @@ class ExternalBus(Bus):
 
     def take_output(self) -> bytes:
         """What to send now; no bytes when there is nothing."""
+        for sid in self._ended.values():
+            self._say(b"UNSUB " + sid + b"\r\n")
+        self._ended.clear()
         if not self._output:
             return b""
         data = b"".join(self._output)

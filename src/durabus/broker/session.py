@@ -12,6 +12,7 @@ from durabus.broker.auth import Gate
 from durabus.broker.sublist import Subscription
 from durabus.wire import framing
 from durabus.wire.documents import DocumentError, decode_connect
+from durabus.wire.frame_parser import KnownLine
 from durabus.wire.operations import Connect, Operation, Ping, Pong, Publish, Subscribe, Unsubscribe, Violation
 from durabus.wire.parser import Parser
 from durabus.wire.subjects import is_literal_subject, is_subject
@@ -70,6 +71,7 @@ class SessionLimits:
         self.subject_tokens_max = 0  # of a subject to subscribe to; 0: no limit
         self.with_headers = True
         self.tracer: Tracer | None = None  # who reads along; all sessions see a change at once
+        self.known_lines: dict[bytes, KnownLine] = {}  # what their parsers remember together
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -157,7 +159,7 @@ class Session:
         self._exchange = exchange
         self._link = link
         self._limits = limits
-        self._parser = Parser(limits.control_line_bytes_max, limits.payload_bytes_max)
+        self._parser = Parser(limits.control_line_bytes_max, limits.payload_bytes_max, limits.known_lines)
         self._output: list[bytes] = []
         self._output_bytes: i64 = 0
         self._is_introduced = False

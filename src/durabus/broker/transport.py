@@ -12,10 +12,12 @@ from typing import Final, cast
 from durabus.broker.session import Link, Session
 from durabus.clock import Clock
 
-__all__ = ["WRITE_DEADLINE", "Connection", "Turn"]
+__all__ = ["WRITE_DEADLINE", "Connection", "Turn", "Valve"]
 
 CLIENT_CLOSED: Final = "Client Closed"
 """Why a connection ended that the client ended."""
+HELD_BACK_BYTES: Final = 64 * 1024
+"""So much a connection may send while senders are held back."""
 WRITE_DEADLINE: Final = "Slow Consumer (Write Deadline)"
 """Why a connection ended whose client took nothing for too long."""
 
@@ -39,6 +41,56 @@ class Turn:
     def _close(self) -> None:
         self._is_open = False
         self._end()
+
+
+class Valve:
+    """Shut, it keeps connections that send much from sending more: they are not read until it is open again.
+
+    Who sends little is read all the same: acknowledgements, pings and heartbeats do not wait.
+    """
+
+    def __init__(self) -> None:
+        """Open."""
+        self.is_shut = False
+        self._sent: dict[Connection, int] = {}  # since it was shut, in bytes
+        self._held: set[Connection] = set()
+
+    def shut(self) -> None:
+        """From now on it counts who sends how much."""
+        self.is_shut = True
+
+    def open(self) -> None:
+        """Everybody is read again."""
+        self.is_shut = False
+        self._sent.clear()
+        held, self._held = self._held, set()
+        for connection in held:
+            transport = connection.transport
+            if transport is not None and not transport.is_closing():
+                transport.resume_reading()
+
+    def count(self, connection: "Connection", count: int) -> None:
+        """`connection` has sent so many bytes."""
+        sent = self._sent.get(connection, 0) + count
+        self._sent[connection] = sent
+        transport = connection.transport
+        if (
+            sent > HELD_BACK_BYTES
+            and connection not in self._held
+            and transport is not None
+            and not transport.is_closing()
+        ):
+            self._held.add(connection)
+            transport.pause_reading()
+
+    def holds(self, connection: "Connection") -> bool:
+        """Whether `connection` is not read at the moment."""
+        return connection in self._held
+
+    def forget(self, connection: "Connection") -> None:
+        """The connection is gone."""
+        self._sent.pop(connection, None)
+        self._held.discard(connection)
 
 
 class _SocketLink(Link):
@@ -78,6 +130,7 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.given_bytes = 0  # to the transport, since the start
         self.peer_port = 0
+        self.valve = Valve()
         self.start_wall_ns = 0
         self.tls: ssl.SSLContext | None = None  # set where the client must encrypt after our INFO
         self.tls_timeout_s = 2.0
@@ -140,6 +193,8 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self._turn.open()
             self.session.feed(data, self._clock.monotonic_ns())
+            if self.valve.is_shut:
+                self.valve.count(self, len(data))
 
     def note_messages(self) -> None:
         """Note the time when what was written had messages in it: for monitoring, that is activity of the client."""
@@ -159,6 +214,7 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._ping_timer = None
+        self.valve.forget(self)
         if self._handshake is not None and not self._handshake.done():
             self._handshake.cancel()
         if error is not None and self._reason == CLIENT_CLOSED:
@@ -203,6 +259,8 @@ class Connection(asyncio.Protocol):
             return
         now_ns = self._clock.monotonic_ns()
         self._turn.open()
+        if self.valve.holds(self):
+            self.session.last_active_ns = now_ns  # what it answers is not read: that is no reason to close it
         next_ns = self.session.on_ping_time(now_ns)
         if next_ns:
             delay_s = max(next_ns - now_ns, 1_000_000) / 1e9

@@ -13,6 +13,7 @@ COMMANDS = """\
 Durabus, a durable event bus: the successor of NATS Streaming Server.
 
     durabus serve [flags]    run the bus; `durabus serve --help` lists the flags
+    durabus store COMMAND    check, repair, copy or back up its data; `durabus store help` says more
     durabus version          print the version
     durabus help             print this
 

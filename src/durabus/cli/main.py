@@ -7,13 +7,13 @@ a wrong flag is told at once, and the server's port is open early.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from durabus import version
 from durabus.config.command_line import Action, Request, read_command_line
 from durabus.config.flags import UsageError
-from durabus.config.options import ConfigError, OptionsError
+from durabus.config.options import ENCRYPTION_KEY_VARIABLE, ConfigError, Options, OptionsError
 from durabus.config.units import escape_char, quote
 from durabus.errors import DurabusError, StartError
 
@@ -39,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return fail("a command is missing", "durabus help")
         case ["serve"]:
             return serve(words[1:], SERVE)
+        case ["store"]:
+            from durabus.cli.store_commands import store
+
+            return store(words[1:])
         case ["version" | "--version" | "-version" | "-v"]:
             return say(version.version_line(), sys.stdout)
         case ["help" | "--help" | "-help" | "-h"]:
@@ -57,8 +61,10 @@ def main_alias(arguments: Sequence[str] | None = None) -> int:
 
 def serve(arguments: Sequence[str], program: str) -> int:
     """Do what the flags ask for; `program` is how the user called it."""
+    environment = dict(os.environ)
+    os.environ.pop(ENCRYPTION_KEY_VARIABLE, None)  # whatever this process may start one day has no use for it
     try:
-        request = read_command_line(arguments)
+        request = read_command_line(arguments, environment)
     except UsageError as error:
         return fail(str(error), f"{program} --help")
     except ConfigError as error:
@@ -84,7 +90,7 @@ def serve(arguments: Sequence[str], program: str) -> int:
         case Action.SIGNAL:
             return send(request)
         case Action.SERVE:
-            return run(request, arguments)
+            return run(request, lambda: read_command_line(arguments, environment).options)
 
 
 def send(request: Request) -> int:
@@ -113,12 +119,12 @@ def check(request: Request) -> int:
     return say(f"{ALIAS}: configuration file {request.options.process.config_file} is valid", sys.stderr)
 
 
-def run(request: Request, arguments: Sequence[str]) -> int:
+def run(request: Request, read_again: Callable[[], Options]) -> int:
     """Run the server until it ends; its exit code, or 1 after one line about what ended it."""
     try:
         from durabus.server import run as run_server
 
-        return run_server(request.options, lambda: read_command_line(arguments).options)
+        return run_server(request.options, read_again)
     except KeyboardInterrupt:
         say("interrupted", sys.stderr)
         return EXIT_INTERRUPTED

@@ -4,6 +4,7 @@ from durabus.config.limits import check_limits
 from durabus.config.options import (
     AuthOptions,
     BrokerOptions,
+    EncryptionOptions,
     ExternalOptions,
     FileOptions,
     MonitoringOptions,
@@ -21,6 +22,7 @@ __all__ = ["check_options"]
 PORT_MAX = 65535
 CRC_POLYNOMIAL_MAX = 2**32 - 1
 SLICES = "slice max values must be positive numbers"
+ENCRYPTION_CIPHERS = ("AES", "CHACHA")
 SQL_DRIVERS = ("mysql", "postgres", "sqlite")
 BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2x$", "$2y$")
 
@@ -28,6 +30,7 @@ BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2x$", "$2y$")
 def check_options(options: Options) -> None:
     """Raise OptionsError for the first value, or combination of values, that no server can start with."""
     check_store(options)
+    check_encryption(options.encryption)
     check_limits(options.limits)
     check_streaming(options.streaming)
     if options.streaming.partitioning and not options.limits.per_channel:
@@ -100,6 +103,16 @@ def check_sql_store(sql: SqlOptions) -> None:
             "sql.source",
             "streaming.store",
         )
+
+
+def check_encryption(encryption: EncryptionOptions) -> None:
+    """Refuse encryption with a cipher that nobody knows, or without a key."""
+    if not encryption.is_on:
+        return
+    if encryption.cipher and encryption.cipher.upper() not in ENCRYPTION_CIPHERS:
+        raise OptionsError("encryption cipher not supported", "encryption.cipher")
+    if not encryption.key:
+        raise OptionsError("encryption key required", "encryption.key", "encryption.enabled")
 
 
 def check_streaming(streaming: StreamingOptions) -> None:

@@ -11,7 +11,14 @@ from enum import Enum, auto
 from durabus.config.checks import check_options
 from durabus.config.flag_table import CHECK, CONFIG, FLAGS, HELP, SIGNAL, STREAMING_CONFIG, TLS_HELP, VERSION
 from durabus.config.flags import CommandLine, UsageError, parse_flags
-from durabus.config.options import ConfigError, Options, OptionsError, Setting, with_settings
+from durabus.config.options import (
+    ENCRYPTION_KEY_VARIABLE,
+    ConfigError,
+    Options,
+    OptionsError,
+    Setting,
+    with_settings,
+)
 from durabus.config.refusals import CLUSTERING_MODE, refusal
 from durabus.config.store_table import effect_notes
 from durabus.config.units import quote
@@ -47,7 +54,8 @@ class Request:
 def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Request:
     """What `arguments` (without the program's name) ask for; the options are checked.
 
-    Reads configuration files, whose variables come from `environment`; None stands for the process's own. Raises
+    Reads configuration files, whose variables come from `environment`, as a key of encryption may; None stands for the
+    process's own. Raises
     UsageError for a line that cannot be followed, ConfigError for a file that cannot be read, OptionsError for values
     that no server can start with. The order is the original's: grammar, then version and help as flags, then the first
     word, then signals, then the files, then what the values mean.
@@ -58,8 +66,10 @@ def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] |
         return Request(action, Options())
     if action is Action.SIGNAL:
         return Request(action, Options(), str(line.value(SIGNAL)))
-    asked = settings_of_files(line, os.environ if environment is None else environment)
+    environment = os.environ if environment is None else environment
+    asked = settings_of_files(line, environment)
     options = with_settings(Options(), asked.settings | settings_of_flags(line))
+    options = with_key_of(environment, options, asked.warnings)
     origins = asked.origins | origins_of_flags(line)
     refuse_missing_features(line, asked.refusals, options)
     try:
@@ -70,6 +80,17 @@ def read_command_line(arguments: Sequence[str], environment: Mapping[str, str] |
     if action is Action.CHECK:  # a server tells it in its log
         warnings += tuple(effect_notes(options))
     return Request(action, options, warnings=warnings, origins=origins)
+
+
+def with_key_of(environment: Mapping[str, str], options: Options, warnings: list[str]) -> Options:
+    """The same `options` with the key of encryption in `environment`, if that has one and encryption is turned on."""
+    key = environment.get(ENCRYPTION_KEY_VARIABLE, "")
+    if not key:
+        return options
+    if not options.encryption.is_on:
+        warnings.append(f"{ENCRYPTION_KEY_VARIABLE} is set, but nothing is encrypted: that takes -encrypt")
+        return options
+    return with_settings(options, {"encryption.key": key})
 
 
 def asked_action(line: CommandLine) -> Action:

@@ -1,7 +1,7 @@
 """Every flag of the original, and ours, in one table.
 
 A flag whose feature is not there says why and what to do instead, and is refused unless its value is what the server
-does anyway: `-encrypt=false` is harmless, `-encrypt` is an error. What tunes a store of the original and has nothing to
+does anyway: `-clustered=false` is harmless, `-clustered` is an error. What tunes a store of the original and has nothing to
 tune here is accepted, and the log says so (`config/store_table.py`). Names, kinds and defaults are the original's; the
 words are ours.
 """
@@ -9,8 +9,15 @@ words are ours.
 from collections.abc import Callable
 
 from durabus.config.flags import Flag, Kind, unchanged
-from durabus.config.options import BrokerOptions, Limits, LogOptions, Setting, StreamingOptions
-from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, ENCRYPTION, JETSTREAM, PAUSES, PROFILE, ROUTES
+from durabus.config.options import (
+    ENCRYPTION_KEY_VARIABLE,
+    BrokerOptions,
+    Limits,
+    LogOptions,
+    Setting,
+    StreamingOptions,
+)
+from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, JETSTREAM, PAUSES, PROFILE, ROUTES
 from durabus.config.store_table import STORE_TABLE, StoreOption
 
 __all__ = [
@@ -157,6 +164,23 @@ FLAGS = (
     ),
     flag("dir", STRING, "", STORES, "file.directory", "directory of the FILE store"),
     *(of_store(entry) for entry in STORE_TABLE),
+    flag("encrypt", BOOL, False, STORES, "encryption.enabled", "encrypt the data of messages, in any store"),
+    flag(
+        "encryption_cipher",
+        STRING,
+        "",
+        STORES,
+        "encryption.cipher",
+        "AES or CHACHA; without it, whichever is faster here",
+    ),
+    flag(
+        "encryption_key",
+        STRING,
+        "",
+        STORES,
+        "encryption.key",
+        f"key for that, which ps shows; better given as {ENCRYPTION_KEY_VARIABLE}",
+    ),
     flag("mc max_channels", INT, LIMITS.max_channels, KEPT, "limits.max_channels", "channels"),
     flag("msu max_subs", INT, LIMITS.max_subscriptions, KEPT, "limits.max_subscriptions", "subscriptions of a channel"),
     flag("mm max_msgs", INT, LIMITS.max_messages, KEPT, "limits.max_messages", "messages of a channel"),
@@ -274,9 +298,6 @@ FLAGS = (
     TLS_HELP,
     VERSION,
     HELP,
-    refused("encrypt", BOOL, False, ENCRYPTION),
-    refused("encryption_cipher", STRING, "", ENCRYPTION),
-    refused("encryption_key", STRING, "", ENCRYPTION),
     refused("clustered", BOOL, False, CLUSTERING_MODE),
     refused("cluster_node_id", STRING, "", CLUSTERED),
     refused("cluster_bootstrap", BOOL, False, CLUSTERED),

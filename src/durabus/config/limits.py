@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from durabus.config.options import ChannelOverride, Limits, OptionsError
-from durabus.config.units import format_duration, format_size, quote
+from durabus.config.units import format_duration, quote
+from durabus.sizes import format_size
 
 __all__ = ["ChannelLimitRules", "ResolvedLimits", "check_limits", "check_override_name", "limit_lines"]
 

@@ -15,11 +15,13 @@ from durabus.errors import DurabusError, StartError
 from durabus.wire.limits import CONTROL_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 __all__ = [
+    "ENCRYPTION_KEY_VARIABLE",
     "SEGMENT_BYTES_MIN",
     "AuthOptions",
     "BrokerOptions",
     "ChannelOverride",
     "ConfigError",
+    "EncryptionOptions",
     "ExternalOptions",
     "FileOptions",
     "Limits",
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 SECOND_NS = NS_PER_UNIT["s"]
+ENCRYPTION_KEY_VARIABLE = "NATS_STREAMING_ENCRYPTION_KEY"
+"""The variable of the environment that has the key of encryption at rest, which then counts more than any other."""
 SEGMENT_BYTES_MIN = 1024 * 1024
 """The files of the FILE store are not smaller than this, whatever is asked for: each begins with all that is known."""
 
@@ -180,6 +184,23 @@ class SqlOptions:
     """Messages of one INSERT in the original."""
     create_tables: bool = True
     """Whether tables that are missing are made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionOptions:
+    """Encryption at rest, of the data of messages, in any store."""
+
+    enabled: bool = False
+    """Whether it is asked for; a key asks for it, too."""
+    cipher: str = ""
+    """AES or CHACHA, in any case; empty: AES where processors help with it."""
+    key: str = field(default="", repr=False)
+    """The key as the operator gave it."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether messages are encrypted."""
+        return self.enabled or bool(self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +392,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     file: FileOptions = field(default_factory=FileOptions)
     sql: SqlOptions = field(default_factory=SqlOptions)
+    encryption: EncryptionOptions = field(default_factory=EncryptionOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
     auth: AuthOptions = field(default_factory=AuthOptions)
     tls: TlsOptions = field(default_factory=TlsOptions)

@@ -5,7 +5,6 @@ __all__ = [
     "CLUSTERED",
     "CLUSTERING_MODE",
     "CURVES",
-    "ENCRYPTION",
     "JETSTREAM",
     "NKEYS",
     "OTHER_PROTOCOLS",
@@ -19,7 +18,6 @@ __all__ = [
     "refusal",
 ]
 
-ENCRYPTION = "encryption at rest comes later; leave it out, and encrypt the disk instead"
 CLUSTERED = (
     "clustering between streaming servers is not rebuilt; "
     "run one server, on a NATS cluster if need be: use -ns with the URLs of its servers"

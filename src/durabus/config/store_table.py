@@ -85,13 +85,22 @@ STORE_TABLE: tuple[StoreOption, ...] = (
         "write_buffer_bytes",
         ignored="all that waits is written at once, unbuffered",
     ),
-    of_file("crc", "crc do_crc", BOOL, "check_crc", ignored="every message is checked whenever it is read"),
+    of_file(
+        "crc",
+        "crc do_crc",
+        BOOL,
+        "check_crc",
+        ignored=(
+            "every message is checked whenever it is read; only the files of NATS Streaming Server, when they are taken over, "
+            "are not"
+        ),
+    ),
     of_file(
         "crc_poly",
         "crc_poly",
         INT,
         "crc_polynomial",
-        ignored="it tells how to read data of NATS Streaming Server; the store's own checksums are CRC-32",
+        help="polynomial of the checksums in files of NATS Streaming Server",
     ),
     of_file(
         "sync",

@@ -24,11 +24,12 @@ from durabus.config.keys import (
     special,
     switch,
     text,
+    text_value,
     wrong_kind,
 )
 from durabus.config.limits import check_override_name
 from durabus.config.options import ChannelOverride, ConfigError, OptionsError, Setting
-from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, ENCRYPTION, NKEYS
+from durabus.config.refusals import CLUSTERED, CLUSTERING_MODE, NKEYS
 from durabus.config.store_table import STORE_TABLE
 
 __all__ = ["CHANNEL_LIMITS", "STREAMING"]
@@ -81,6 +82,12 @@ def read_per_channel(entry: Entry, draft: Draft) -> None:
             max_inactivity_ns=values.get("limits.max_inactivity_ns"),
         )
     draft.put(entry, "limits.per_channel", tuple(overrides.values()))
+
+
+def read_encryption_key(entry: Entry, draft: Draft) -> None:
+    """A key, which turns encryption on, also when it is empty: then it comes from somewhere else, or is missing."""
+    draft.put(entry, "encryption.key", text_value(entry))
+    draft.put(entry, "encryption.enabled", True)
 
 
 def read_peers(entry: Entry, draft: Draft) -> None:
@@ -159,9 +166,9 @@ STREAMING = (
     switch("partitioning", "streaming.partitioning"),
     section("cluster", "cluster", CLUSTER, CLUSTERING_MODE),
     text("syslog_name", "log.syslog_name"),
-    refused("encrypt", BOOL, False, ENCRYPTION),
-    refused("encryption_cipher", STRING, "", ENCRYPTION),
-    refused("encryption_key", STRING, "", ENCRYPTION),
+    switch("encrypt", "encryption.enabled"),
+    text("encryption_cipher", "encryption.cipher"),
+    special("encryption_key", STRING, read_encryption_key),
     switch(
         "replace_durable replace_durables replace_duplicate_durable replace_duplicate_durables",
         "streaming.replace_durable",

@@ -4,13 +4,13 @@ Operators' manifests, scripts and configuration files were written for a Go prog
 refused and with which words is Go's. Everything here turns text into a number or back; nothing reads a clock or a file.
 """
 
-import math
 import re
+
+from durabus.sizes import SIZE_LETTERS
 
 __all__ = [
     "UnitError",
     "format_duration",
-    "format_size",
     "parse_bool",
     "parse_duration",
     "parse_int",
@@ -36,7 +36,6 @@ NS_PER_UNIT = {
 }
 
 # Two families that differ by one letter, as in the original: 1K is 1000 and 1KB is 1024.
-SIZE_LETTERS = "kmgtpe"
 SIZE_FACTORS = {"": 1}
 for _power, _letter in enumerate(SIZE_LETTERS, start=1):
     SIZE_FACTORS[_letter] = 1000**_power
@@ -226,14 +225,6 @@ def why_no_size(text: str, name: str) -> str:
         "Parse error on line 1: 'Expected a top-level value to end with a new line, comment or EOF, "
         f"but got '{more[1]}' instead.'"
     )
-
-
-def format_size(size_bytes: int) -> str:
-    """Bytes (0 or more) as the original shows them: `250 B`, `1.95 KB`, `976.56 MB`."""
-    if size_bytes < 1024:
-        return f"{size_bytes} B"
-    exponent = int(math.log(float(size_bytes)) / math.log(1024.0))
-    return f"{size_bytes / 1024.0**exponent:.2f} {SIZE_LETTERS[exponent - 1].upper()}B"
 
 
 GO_ESCAPES = {

@@ -52,6 +52,10 @@ class Network(Protocol):
         """Send what was gathered in a turn."""
         ...
 
+    def hold_back(self, is_held: bool) -> None:
+        """Keep clients that send much from sending more, or let them go on."""
+        ...
+
     async def sync(self) -> None:
         """Wait until what was subscribed is known wherever clients connect."""
         ...
@@ -111,6 +115,10 @@ class EmbeddedNetwork:
         """Send what was gathered in a turn."""
         self._router.flush()
 
+    def hold_back(self, is_held: bool) -> None:
+        """Keep clients that send much from sending more, or let them go on."""
+        self._broker.hold_back(is_held)
+
     async def sync(self) -> None:
         """Nothing to wait for: a subscription holds when the call returns."""
 
@@ -151,6 +159,9 @@ class ExternalNetwork:
     def flush(self) -> None:
         """Send what was gathered in a turn."""
         self._uplink.flush()
+
+    def hold_back(self, is_held: bool) -> None:
+        """Nothing to do: clients send to another server, which would take us for too slow. They are refused when it is too much."""
 
     async def sync(self) -> None:
         """Wait until the server has taken what we asked for."""

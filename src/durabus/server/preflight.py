@@ -8,6 +8,7 @@ from pathlib import Path
 from durabus.config.options import Options, OptionsError
 from durabus.server.network import broker_settings, uplink_settings
 from durabus.server.tls import server_tls
+from durabus.stores.encryption_keys import load_library
 
 __all__ = ["check_start"]
 
@@ -21,6 +22,8 @@ def check_start(options: Options) -> None:
         reason = why_not_writable(name) if name else ""
         if reason:
             raise OptionsError(f"{what}: open {name}: {reason[:1].lower()}{reason[1:]}", option)
+    if options.encryption.is_on:
+        load_library()
     if options.external.url:
         uplink_settings(options)
     else:

@@ -25,6 +25,7 @@ from durabus.server.network import make_network
 from durabus.server.partition_check import PartitionCheck
 from durabus.server.partition_guard import PartitionGuard
 from durabus.server.standby import Standby, about
+from durabus.stores.encryption_samples import find_encrypted
 from durabus.stores.names import make_store
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import ChannelLimits, CoreOptions
@@ -71,7 +72,7 @@ class Server:
         self._log = output.streaming
         self._broker_log = output.broker
         self._clock = clock
-        self._store = store if store is not None else make_store(options, output.streaming.error)
+        self._store = store if store is not None else make_store(options, output.streaming.error, output.streaming.info)
         self._network = make_network(
             options, self.server_id, output, clock, self._on_network_change, self._on_new_servers
         )
@@ -82,7 +83,10 @@ class Server:
             _StreamingLog(output.streaming),
             clock,
             self._network.flush,
+            self._network.hold_back,
         )
+        if not options.encryption.is_on:
+            self._service.inspect = find_encrypted
         self._source = MonitoringSource(options, self.server_id, clock, self._service, self._network.broker)
         self._monitoring: MonitoringPort | None = None
         self._monitoring_task: asyncio.Task[None] | None = None
@@ -172,6 +176,8 @@ class Server:
         log.info(logs.recovery_line(len(self._service.core.state.channels) if is_known else None))
         directory = options.file.directory if self._store.name == "FILE" else ""
         log.info(*logs.store_lines(self._store.name, options.limits, directory))
+        if options.encryption.is_on:
+            log.info(logs.ENCRYPTION_LINE)
         for note in effect_notes(options):
             log.warning(note)
         say = log.warning if self._store.name == "MEMORY" else log.info
@@ -314,6 +320,8 @@ def core_options(options: Options, instance: str) -> CoreOptions:
     core.replace_durable = streaming.replace_durable
     core.partition = partition(options)
     core.batch_messages_max = streaming.io_batch_size
+    # Who is connected to another server goes on acknowledging while this one is away, and nobody hears it.
+    core.acks_wait_for_us = not (options.external.url or streaming.ft_group)
     return core
 
 

@@ -21,6 +21,7 @@ from durabus.streaming.store_port import (
     Run,
     Store,
     StoreListener,
+    gap_text,
 )
 
 __all__ = ["MemoryStore"]
@@ -39,6 +40,7 @@ class _Log:
         self.last: i64 = 0
         self.stored_bytes: i64 = 0
         self.body_bytes_max: i64 = 0
+        self.has_lost = False
         self.stamps: list[tuple[int, int]] = []  # (sequence, timestamp_ns): holds from that sequence on
         self.stamps_dropped = 0
 
@@ -61,6 +63,8 @@ class _Log:
             total += size
             if size > self.body_bytes_max:
                 self.body_bytes_max = size
+            elif size == 0:
+                self.has_lost = True
         self.stored_bytes += total
         while left > 0:
             if not self.blocks or len(self.blocks[-1]) == _BLOCK:
@@ -164,6 +168,7 @@ class MemoryStore(Store):
         self.batches_in_flight_max = 1
         self.is_immediate = True
         self._listener: StoreListener | None = None
+        self._failure = ""  # of an earlier batch: what comes after it rests on it
         self._state: dict[tuple[int, bytes], bytes] = {}
         self._cursors: dict[int, Cursor] = {}
         self._logs: dict[int, _Log] = {}
@@ -178,6 +183,7 @@ class MemoryStore(Store):
 
     async def recover(self, lease: Lease | None) -> Recovered:
         """All that this object holds."""
+        self._failure = ""
         recovered = Recovered()
         for (kind, key), value in self._state.items():
             recovered.state.append((kind, key, value))
@@ -191,10 +197,11 @@ class MemoryStore(Store):
 
     def submit(self, batch: Batch) -> None:
         """Apply `batch` and report it durable, within the call: in memory there is nothing to wait for."""
-        gap = self._gap(batch)
-        if gap:
+        if not self._failure:
+            self._failure = self._gap(batch)
+        if self._failure:
             if self._listener is not None:
-                self._listener.on_failed(batch.number, REFUSED, gap)
+                self._listener.on_failed(batch.number, REFUSED, self._failure)
             return
         for run in batch.runs:
             log = self._logs.get(run.channel_id)
@@ -202,6 +209,7 @@ class MemoryStore(Store):
                 log = _Log()
                 self._logs[run.channel_id] = log
             log.append(run)
+            self.has_lost = self.has_lost or log.has_lost
         for channel_id, floor in batch.floors.items():
             log = self._logs.get(channel_id)
             if log is not None:
@@ -230,7 +238,7 @@ class MemoryStore(Store):
                 log = self._logs.get(run.channel_id)
                 last = 0 if log is None else log.last
             if last > 0 and run.first_sequence > last + 1:
-                return f"channel {run.channel_id} ends at {last}, so {run.first_sequence} cannot be its next message"
+                return gap_text(run.channel_id, int(last), int(run.first_sequence))
             lasts[run.channel_id] = int(max(last, run.first_sequence + len(run.bodies) - 1))
         return ""
 

@@ -12,7 +12,8 @@ from durabus.streaming.cohort import Cohort
 from durabus.streaming.options import ChannelLimits
 from durabus.streaming.store_port import Run
 from durabus.streaming.timers import Timed
-from durabus.wire.publish_request import BodyBuilder
+from durabus.wire.publish_request import BodyBuilder, StampField
+from durabus.wire.stored_data import grown_bytes
 
 __all__ = ["Channel", "ChannelOwner"]
 
@@ -46,8 +47,15 @@ class _Idle(Timed):
 class Channel(Timed):
     """One channel. Its deadline is the moment when its oldest message gets too old; `idle` has one of its own."""
 
-    def __init__(self, channel_id: int, name: bytes, limits: ChannelLimits, message_overhead_bytes: int) -> None:
-        """An empty channel; `channel_id` is never used again."""
+    def __init__(
+        self,
+        channel_id: int,
+        name: bytes,
+        limits: ChannelLimits,
+        message_overhead_bytes: int,
+        stamp_field: StampField | None = None,
+    ) -> None:
+        """An empty channel; `channel_id` is never used again. Channels of one core share `stamp_field`."""
         super().__init__()
         self.channel_id = channel_id
         self.name = name
@@ -60,9 +68,11 @@ class Channel(Timed):
         self.last_active_ns = 0
         self.is_deleted = False
         self.limits_reached = False
+        self.is_measured = False  # the sizes of its oldest messages are being read
         self.run: Run | None = None  # the open batch's messages of this channel
         self.run_wall_ns = 0  # for which time of the turn the run was begun or gone on with
-        self.builder = BodyBuilder(name)
+        self._stamp_field = StampField() if stamp_field is None else stamp_field
+        self.builder = BodyBuilder(name, self._stamp_field)
         self.cohorts: list[Cohort] = []
         self.by_key: dict[bytes, Cohort] = {}  # durables and queue groups
         self.stamps: deque[tuple[int, int]] = deque()  # (first sequence, timestamp_ns), kept where messages get old
@@ -70,6 +80,7 @@ class Channel(Timed):
         self.idle = _Idle(self)
         self.owner: ChannelOwner | None = None
         self._message_overhead_bytes: i64 = message_overhead_bytes
+        self.data_overhead_bytes: i64 = 0  # of the store: what data grow by on their way there
 
     def on_time(self, now_ns: int) -> None:
         """The oldest message may be too old."""
@@ -90,26 +101,38 @@ class Channel(Timed):
         """Whether anybody subscribes at this moment; offline durables do not count."""
         return any(cohort.members for cohort in self.cohorts)
 
-    def begin_run(self, wall_ns: int) -> Run:
-        """The run of the open batch for messages that come now; no timestamp is ever lower than the one before."""
+    def begin_run(self, wall_ns: int) -> None:
+        """Messages come at `wall_ns` from now on; no timestamp is ever lower than the one before."""
         self.run_wall_ns = wall_ns
-        run = self.run
-        if run is None:
-            run = Run(self.channel_id, int(self.last + 1))
-            self.run = run
         if wall_ns > self.last_timestamp_ns:
             self.last_timestamp_ns = wall_ns
-        stamps = run.stamps
-        if not stamps or stamps[-1][1] != self.last_timestamp_ns:
-            stamps.append((len(run.bodies), self.last_timestamp_ns))
-            if self.limits.age_max_ns:
-                self.stamps.append((int(self.last + 1), self.last_timestamp_ns))
-        return run
+        run = self.run
+        if run is not None:
+            if run.stamps[-1][1] == self.last_timestamp_ns:
+                return
+            run.stamps = [*run.stamps, (len(run.bodies), self.last_timestamp_ns)]
+        if self.limits.age_max_ns:
+            self.stamps.append((int(self.last + 1), self.last_timestamp_ns))
 
-    def append(self, run: Run, body: bytes) -> None:
-        """Add the stored body of the next message to `run`."""
-        run.bodies.append(body)
+    def append(self, body: bytes) -> None:
+        """Add the stored body of the next message to the run of the open batch."""
+        run = self.run
+        if run is None:
+            self.run = Run(
+                self.channel_id, int(self.last + 1), [body], self._stamp_field.stamps(self.last_timestamp_ns)
+            )
+        else:
+            run.bodies.append(body)
         self.last += 1
         if self.first == 0:
             self.first = 1
         self.stored_bytes += len(body) + self._message_overhead_bytes
+        if self.data_overhead_bytes:
+            self.stored_bytes += grown_bytes(body, self.data_overhead_bytes)
+
+    def size_of(self, body: bytes) -> int:
+        """What a message of this channel counts for, with what the store adds to it."""
+        size: i64 = len(body) + self._message_overhead_bytes
+        if self.data_overhead_bytes:
+            size += grown_bytes(body, self.data_overhead_bytes)
+        return int(size)

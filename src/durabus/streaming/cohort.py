@@ -42,6 +42,8 @@ class Member(Holder):
         self.ack_wait_ns = record.ack_wait_s * 1_000_000_000
         self.is_active = False
         self.is_congested = False  # so much is on its way to the inbox that more waits a moment
+        self.is_resending = False  # something of `to_resend` is being read, or waits because too much is on its way
+        self.to_resend: list[int] = []  # what is to be sent again after that, in this order
         self.is_ended = False  # closed, unsubscribed or offline: this object will never be active again
         self.inbox_seen = False  # somebody has listened on the inbox
         self.inbox_gone = False  # and nobody does now
@@ -107,12 +109,13 @@ class Cohort:
         self.members: list[Member] = []
         self.shadow: Member | None = None
         self.redelivered: dict[int, int] = {}  # sequence -> how often, until it is acknowledged
-        self.recovered: list[Flight] = []  # in flight since before a restart, and not sent again since
+        self.recovered: list[Flight] = []  # with all flights that are `is_recovered`
+        self.acks_may_be_lost = False  # of what is in flight since before a restart, some may have been acknowledged
         self.on_hold = False  # no new message before what was pending has gone out again
         self.is_woken = False
         self.is_dirty = False
         self.page_request = 0  # the number of the read that is under way, 0 for none
-        self.again_reads = 0  # how many reads are under way for what is to be sent again
+        self.again_reads = 0  # for how many members something is being read, or waits, that is to be sent again
 
     def everybody(self) -> list[Member]:
         """All members and the shadow."""

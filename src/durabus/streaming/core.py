@@ -103,6 +103,8 @@ class Core(StoreListener):
         ]
         self.is_fatal = False
         self.must_recover = False
+        self._is_identified = False  # the store's record says that it is ours
+        self._is_finished = False
         self._cursor_time = _CursorTime(self)
         state.channel_owner = self.retention
         state.batch_closer = _FullBatches(self)
@@ -119,6 +121,7 @@ class Core(StoreListener):
         self.heartbeats.listen()
         recovery = Recovery(state, self.delivery, self.recovered_pending, self.heartbeats, self.retention)
         recovery.restore(recovered)
+        self._is_identified = recovery.is_identified
         self.end_turn()
 
     def listen(self) -> None:
@@ -177,6 +180,7 @@ class Core(StoreListener):
             for effect in state.effects:
                 effect.refuse(state.bus, state.failure)
             state.effects = []
+            state.batch_bytes = 0
             return False
         for channel in state.open_channels:
             run = channel.run
@@ -188,13 +192,18 @@ class Core(StoreListener):
         if batch.is_empty() and not state.in_flight:
             # Nothing to remember and nothing to wait for: refusals, pings.
             state.effects = []
+            state.batch_bytes = 0
             self._release_effects(effects)
             return bool(effects)
         if batch.is_empty() and not effects:
             return False
         if batch.state:
             self._keep_numbers(batch)
-        state.in_flight.append(Pending(batch, effects, state.open_channels))
+        pending = Pending(batch, effects, state.open_channels)
+        pending.bytes = state.batch_bytes
+        state.in_flight_bytes += state.batch_bytes
+        state.batch_bytes = 0
+        state.in_flight.append(pending)
         state.batch = Batch(batch.number + 1, state.epoch)
         state.effects = []
         state.open_channels = []
@@ -216,7 +225,10 @@ class Core(StoreListener):
 
     def _server_record(self) -> bytes:
         state = self.state
-        return encode_server(state.options.cluster_id, state.channel_id_last, state.subscription_id_last)
+        knows_all_acks = self._is_finished and state.options.acks_wait_for_us
+        return encode_server(
+            state.options.cluster_id, state.channel_id_last, state.subscription_id_last, knows_all_acks
+        )
 
     def confirm(self, effect: Effect) -> None:
         """Write again what the store knows of this server; `effect` is released if the store takes it."""
@@ -232,6 +244,7 @@ class Core(StoreListener):
     def _release(self, pending: Pending) -> None:
         state = self.state
         state.in_flight.popleft()
+        state.in_flight_bytes -= pending.bytes
         for channel, last in zip(pending.channels, pending.lasts, strict=True):
             channel.durable_last = last
             if channel.cohorts:
@@ -258,6 +271,7 @@ class Core(StoreListener):
         state.open_channels = []
         refused = list(state.in_flight)
         state.in_flight.clear()
+        state.in_flight_bytes = state.batch_bytes = 0
         for pending in refused:
             for effect in pending.effects:
                 effect.refuse(state.bus, state.failure)
@@ -305,4 +319,7 @@ class Core(StoreListener):
     def finish(self) -> None:
         """The last turn: everything decided goes to the store, positions too."""
         self.save_cursors()
+        self._is_finished = True
+        if self._is_identified and not self.state.failure:
+            self.state.batch.state.append((KIND_SERVER, SERVER_KEY, self._server_record()))
         self.end_turn()

@@ -5,7 +5,7 @@ could open a way (a message became durable, an acknowledgement came, a member jo
 every woken cohort is looked at before the turn ends.
 """
 
-from typing import Final, cast
+from typing import cast
 
 from mypy_extensions import i64
 
@@ -13,30 +13,17 @@ from durabus.broker.bus import Receiver
 from durabus.streaming.channel import Channel
 from durabus.streaming.choice import best_for_redelivery, best_member, can_redeliver
 from durabus.streaming.cohort import Cohort, Member, MemberOwner
-from durabus.streaming.in_flight import (
-    TOGETHER_NS,
-    due_order,
-    first_order,
-    held_of,
-    holder_of,
-    postpone,
-    run_length,
-)
-from durabus.streaming.options import MILLISECOND_NS
+from durabus.streaming.in_flight import TOGETHER_NS, due_order, held_of, holder_of, postpone
+from durabus.streaming.resending import DRAIN_NS, PAGE_BYTES_MAX, Resending, publish_to
 from durabus.streaming.state import State, text
 from durabus.streaming.timers import Timed
-from durabus.streaming.trace import trace_ack, trace_deliveries
+from durabus.streaming.trace import trace_ack
 from durabus.streaming.window import Flight
 from durabus.wire.operations import Publish
 from durabus.wire.stan_messages import decode_ack
-from durabus.wire.varint import DecodeError, uint_field, varint
+from durabus.wire.varint import DecodeError, varint
 
 __all__ = ["Delivery"]
-
-_PAGE_BYTES_MAX: Final = 1024 * 1024
-_DRAIN_NS: Final = 10 * MILLISECOND_NS
-"""How long whoever has too much on its way is left alone before anybody looks again."""
-_REDELIVERED_FIELD: Final = b"\x30\x01"
 
 
 class _AckReceiver(Receiver):
@@ -87,34 +74,24 @@ class _AckReceiver(Receiver):
 
 
 class _Drain(Timed):
-    """Those who have so much on its way to them that more waits, until a moment has passed."""
+    """Those to whom so much is on its way that new messages wait, until a moment has passed."""
 
-    def __init__(self, delivery: "Delivery", state: State) -> None:
+    def __init__(self, state: State) -> None:
         super().__init__()
-        self._delivery = delivery
         self._state = state
         self._cohorts: list[Cohort] = []
-        self._rests: list[tuple[Member, list[int]]] = []
 
     def wait_for(self, cohort: Cohort) -> None:
         """Look at `cohort` again in a moment."""
         if cohort not in self._cohorts:
             self._cohorts.append(cohort)
-            self._set()
-
-    def go_on_with(self, member: Member, sequences: list[int]) -> None:
-        """Send `sequences` again in a moment."""
-        self._rests.append((member, sequences))
-        self._set()
-
-    def _set(self) -> None:
-        if self.deadline_ns == 0:
-            self._state.timers.set(self, self._state.now_ns + _DRAIN_NS)
+            if self.deadline_ns == 0:
+                self._state.timers.set(self, self._state.now_ns + DRAIN_NS)
 
     def on_time(self, now_ns: int) -> None:
         cohorts, self._cohorts = self._cohorts, []
-        rests, self._rests = self._rests, []
-        self._delivery.on_drained(cohorts, rests)
+        for cohort in cohorts:
+            self._state.wake(cohort)
 
 
 class Delivery(MemberOwner):
@@ -125,8 +102,8 @@ class Delivery(MemberOwner):
         self.log = state.log
         self._state = state
         self._page_reads: dict[int, tuple[Cohort, int]] = {}
-        self._drain = _Drain(self, state)
-        self._again_reads: dict[int, tuple[Member, list[int]]] = {}
+        self._drain = _Drain(state)
+        self._resending = Resending(state)
 
     # Members come and go.
 
@@ -199,17 +176,17 @@ class Delivery(MemberOwner):
             if available <= 0:
                 return
             room = self._room(cohort)
+            if cohort.recovered and (room > 0 or _may_be_full_no_more(cohort)) and not self._bring_forward(cohort):
+                return
             if room <= 0:
                 return
-            if cohort.recovered and not self._bring_forward(cohort):
-                return
             count: i64 = min(room, available)
-            bodies = self._state.store.read_now(channel.channel_id, int(following), int(count), _PAGE_BYTES_MAX)
+            bodies = self._state.store.read_now(channel.channel_id, int(following), int(count), PAGE_BYTES_MAX)
             if bodies is None:
                 request = self._state.next_request()
                 cohort.page_request = request
                 self._page_reads[request] = (cohort, int(following))
-                self._state.store.read(request, channel.channel_id, int(following), int(count), _PAGE_BYTES_MAX)
+                self._state.store.read(request, channel.channel_id, int(following), int(count), PAGE_BYTES_MAX)
                 return
             if not bodies:
                 self._report_missing(channel, int(following))
@@ -218,9 +195,7 @@ class Delivery(MemberOwner):
 
     def on_page(self, request: int, bodies: list[bytes]) -> bool:
         """Messages that were not at hand have come; whether the request was one of ours."""
-        again = self._again_reads.pop(request, None)
-        if again is not None:
-            self._on_again(again[0], again[1], bodies)
+        if self._resending.on_page(request, bodies):
             return True
         page = self._page_reads.pop(request, None)
         if page is None:
@@ -246,15 +221,8 @@ class Delivery(MemberOwner):
 
     def _report_missing(self, channel: Channel, sequence: int) -> None:
         """A message that should be there is not: it is tried again with the next occasion."""
-        name = text(channel.name)
-        self._state.log.error(f"Error looking up message {name}:{sequence} (the store has nothing there)")
-
-    def _report_lost(self, member: Member, sequence: int) -> None:
-        """A message that is to be sent again is not there: it stays pending. One below the floor is no error."""
-        channel = self._state.channels_by_id.get(member.cohort.channel_id)
-        if channel is not None and sequence >= channel.first:
-            line = f"Error getting message for redelivery subid={member.subscription_id}, seq={sequence}"
-            self._state.log.error(f"{line}, err=the store has nothing there")
+        line = f"Error looking up message {text(channel.name)}:{sequence} (the store has nothing there)"
+        self._state.complain("Error looking up messages", line)
 
     def _room(self, cohort: Cohort) -> i64:
         """How many new messages may be sent now, at least to one member."""
@@ -300,7 +268,7 @@ class Delivery(MemberOwner):
         member.add_flight(flight)
         cohort.window.add_run(first, count, flight)
         cohort.last_sent = first + count - 1
-        self._publish(member, bodies)
+        publish_to(self._state, member, bodies)
         self._sent(cohort, member, flight)
 
     def _spread_new(self, cohort: Cohort, first: i64, bodies: list[bytes]) -> None:
@@ -324,19 +292,8 @@ class Delivery(MemberOwner):
             cohort.last_sent = sequence
             sequence += 1
         for member, share in shares.items():
-            self._publish(member, share)
+            publish_to(self._state, member, share)
             self._sent(cohort, member, flights[member])
-
-    def _publish(self, member: Member, bodies: list[bytes]) -> None:
-        statistics = self._state.statistics
-        statistics.out_messages += len(bodies)
-        total: i64 = 0
-        for body in bodies:
-            total += len(body)
-        statistics.out_bytes += total
-        if self.log.trace_on:
-            trace_deliveries(self.log, member, bodies)
-        self._state.bus.publish_run(member.inbox, b"", bodies)
 
     def _sent(self, cohort: Cohort, member: Member, flight: Flight) -> None:
         self._state.touch(cohort)
@@ -352,16 +309,7 @@ class Delivery(MemberOwner):
         if not member.is_active or client is None:
             return
         if self._state.bus.is_open() and can_redeliver(member, client):
-            due = [
-                flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + TOGETHER_NS
-            ]
-            due.sort(key=due_order)
-            cohort = member.cohort
-            is_first_since_restart = len(cohort.recovered) > 0
-            for flight in due:
-                self._redeliver(member, flight, now_ns)
-            if is_first_since_restart:
-                cohort.on_hold = cohort.again_reads > 0  # what is not at hand is not overtaken either
+            self._redeliver(member, now_ns)
             self.arm(member)
         elif member.pending:
             # Nobody there, or its heartbeats fail: look again later. Coming back also looks at once.
@@ -378,16 +326,28 @@ class Delivery(MemberOwner):
         else:
             self._state.timers.cancel(member)
 
-    def _redeliver(self, member: Member, flight: Flight, now_ns: int) -> None:
-        """Send again what is left of `flight`: to the same member, in a group to whoever is best now."""
+    def _redeliver(self, member: Member, now_ns: int) -> None:
+        """Send again what is due with `member`: to the same member, in a group to whoever is best now."""
         cohort = member.cohort
-        sequences = held_of(cohort, flight)
-        postpone(flight, member, now_ns)
-        if flight in cohort.recovered:
-            cohort.recovered.remove(flight)
+        due = [flight for flight in member.flights if flight.remaining and flight.deadline_ns <= now_ns + TOGETHER_NS]
+        due.sort(key=due_order)  # what is in flight since before a restart is due in the order of its sequences
+        sequences: list[int] = []
+        is_first_since_restart = False
+        for flight in due:
+            sequences.extend(held_of(cohort, flight))
+            postpone(flight, member, now_ns)
+            is_first_since_restart = is_first_since_restart or flight.is_recovered
         if not cohort.is_queue or len(cohort.members) == 1:
-            self._send_again(member, sequences)
-            return
+            self._resending.send(member, sequences)
+        else:
+            self._spread_again(member, sequences, now_ns)
+        if is_first_since_restart:
+            _forget_recovered(cohort, due)
+            cohort.on_hold = cohort.again_reads > 0  # what is not at hand is not overtaken either
+
+    def _spread_again(self, member: Member, sequences: list[int], now_ns: int) -> None:
+        """Give each message that is with `member` to the one that is best at that moment, then send each its share."""
+        cohort = member.cohort
         shares: dict[Member, list[int]] = {}
         for number in sequences:
             best = best_for_redelivery(cohort) or member
@@ -395,7 +355,7 @@ class Delivery(MemberOwner):
             if best is not member:
                 self._hand_over(cohort, number, best, now_ns + best.ack_wait_ns)
         for best, share in shares.items():
-            self._send_again(best, share)
+            self._resending.send(best, share)
             if best is not member:
                 self.arm(best)
 
@@ -412,99 +372,6 @@ class Delivery(MemberOwner):
             member.add_flight(last)
         cohort.window.put(sequence, last)
 
-    def _send_again(self, member: Member, sequences: list[int]) -> None:
-        """Send messages with the redelivered flag and their count; what limits have removed counts as acknowledged."""
-        cohort = member.cohort
-        channel = self._state.channels_by_id.get(cohort.channel_id)
-        if channel is None:
-            return
-        bodies: list[bytes] = []
-        total = 0
-        index = 0
-        while index < len(sequences):
-            first = sequences[index]
-            if first < channel.first:
-                self._forget(cohort, first)
-                index += 1
-                continue
-            count = run_length(sequences, index)
-            found = self._state.store.read_now(channel.channel_id, first, count, _PAGE_BYTES_MAX)
-            if found is None:
-                self._read_again(member, sequences[index:], count)
-                break
-            if not found:
-                self._report_lost(member, first)
-            for offset in range(len(found)):
-                if not found[offset]:
-                    self._forget(cohort, first + offset)
-                    continue
-                bodies.append(self._marked(cohort, first + offset, found[offset]))
-                total += len(found[offset])
-            index += len(found) or 1
-            if total > _PAGE_BYTES_MAX:
-                self._publish(member, bodies)
-                bodies = []
-                total = 0
-                if self._state.bus.is_congested(member.inbox):
-                    cohort.again_reads += 1
-                    self._drain.go_on_with(member, sequences[index:])
-                    break
-        if bodies:
-            self._publish(member, bodies)
-
-    def _forget(self, cohort: Cohort, sequence: int) -> None:
-        """A message that was in flight is gone: it counts as acknowledged."""
-        cohort.window.take(sequence)
-        cohort.redelivered.pop(sequence, None)
-        self.on_acknowledged(cohort)
-
-    def _marked(self, cohort: Cohort, sequence: int, body: bytes) -> bytes:
-        """`body` as a redelivery: one more than last time; the count skips zero when it wraps."""
-        count = (cohort.redelivered.get(sequence, 0) + 1) & 0xFFFFFFFF or 1
-        cohort.redelivered[sequence] = count
-        return body + _REDELIVERED_FIELD + uint_field(7, count)
-
-    def _read_again(self, member: Member, sequences: list[int], count: int) -> None:
-        """The first `count` messages to be sent again are not at hand: when they come, they are sent, then the rest."""
-        cohort = member.cohort
-        request = self._state.next_request()
-        self._again_reads[request] = (member, sequences)
-        cohort.again_reads += 1
-        self._state.store.read(request, cohort.channel_id, sequences[0], count, _PAGE_BYTES_MAX)
-
-    def _on_again(self, member: Member, sequences: list[int], found: list[bytes]) -> None:
-        """Send what has come, as far as it is still with `member`, and go on with the rest."""
-        cohort = member.cohort
-        if member.is_reachable():
-            bodies: list[bytes] = []
-            for index in range(len(found)):
-                if not found[index]:
-                    self._forget(cohort, sequences[index])
-                elif holder_of(cohort, sequences[index]) is member:
-                    bodies.append(self._marked(cohort, sequences[index], found[index]))
-            if bodies:
-                self._publish(member, bodies)
-        if not found:
-            self._report_lost(member, sequences[0])  # and looked at again when it is due
-        self._go_on(member, sequences[len(found) or 1 :])
-
-    def _go_on(self, member: Member, sequences: list[int]) -> None:
-        """Send the rest again, as far as it is still with `member`; when all is sent, new messages may follow."""
-        cohort = member.cohort
-        cohort.again_reads -= 1
-        if member.is_reachable():
-            self._send_again(member, [number for number in sequences if holder_of(cohort, number) is member])
-        if cohort.again_reads == 0 and cohort.on_hold:
-            cohort.on_hold = False
-            self._state.wake(cohort)
-
-    def on_drained(self, cohorts: list[Cohort], rests: list[tuple[Member, list[int]]]) -> None:
-        """A moment has passed: look again at those who had too much on its way."""
-        for cohort in cohorts:
-            self._state.wake(cohort)
-        for member, sequences in rests:
-            self._go_on(member, sequences)
-
     # Whom messages are with changes.
 
     def resend_pending(self, cohort: Cohort, member: Member) -> None:
@@ -512,20 +379,20 @@ class Delivery(MemberOwner):
         held = [number for number in cohort.window.sequences() if holder_of(cohort, number) is member]
         for flight in member.flights:
             postpone(flight, member, self._state.now_ns)
-        cohort.recovered = [flight for flight in cohort.recovered if flight.holder is not member]
-        self._send_again(member, held)
+        _forget_recovered(cohort, member.flights)
+        self._resending.send(member, held)
         self.arm(member)
         cohort.on_hold = cohort.again_reads > 0
         self._state.wake(cohort)
 
     def send_overdue(self, member: Member, flight: Flight) -> None:
-        """Send what is left of `flight` again, to the same member, if it is there; else when it comes back."""
+        """Send what is left of a recovered flight again, to the same member, if it is there; else when it comes back."""
         cohort = member.cohort
         held = held_of(cohort, flight)
-        if held and flight in cohort.recovered and member.is_reachable() and self._state.bus.is_open():
+        if held and flight.is_recovered and member.is_reachable() and self._state.bus.is_open():
             postpone(flight, member, self._state.now_ns)
-            cohort.recovered.remove(flight)
-            self._send_again(member, held)
+            _forget_recovered(cohort, [flight])
+            self._resending.send(member, held)
             cohort.on_hold = cohort.again_reads > 0
         self.arm(member)
 
@@ -534,18 +401,21 @@ class Delivery(MemberOwner):
 
         Whether the new message may follow at once.
         """
-        early, cohort.recovered = cohort.recovered, []
-        early.sort(key=first_order)
-        for flight in early:
+        shares: dict[Member, list[int]] = {}
+        sent: list[Flight] = []
+        for flight in cohort.recovered:
             member = cast(Member, flight.holder)
-            held = held_of(cohort, flight)
-            if not member.is_reachable():
-                if held:
-                    cohort.recovered.append(flight)
+            if flight.remaining and not member.is_reachable():
                 continue
+            sent.append(flight)
+            shares.setdefault(member, []).extend(held_of(cohort, flight))
             postpone(flight, member, self._state.now_ns)
-            self._send_again(member, held)
-            self.arm(member)
+        _forget_recovered(cohort, sent)
+        for member, share in shares.items():
+            if share:
+                share.sort()
+                self._resending.send(member, share)
+                self.arm(member)
         cohort.on_hold = cohort.again_reads > 0
         return not cohort.on_hold
 
@@ -567,7 +437,7 @@ class Delivery(MemberOwner):
                     shares.setdefault(target, []).append(number)
         for target, share in shares.items():
             if target.is_reachable():
-                self._send_again(target, share)
+                self._resending.send(target, share)
             self.arm(target)
 
     def move_from_absent(self, cohort: Cohort) -> None:
@@ -590,3 +460,20 @@ class Delivery(MemberOwner):
         self._state.wake(member.cohort)
         if member.cohort.is_queue:
             self.move_from_absent(member.cohort)
+
+
+def _forget_recovered(cohort: Cohort, flights: list[Flight]) -> None:
+    """From now on `flights` are like any others: they are being sent again."""
+    for flight in flights:
+        flight.is_recovered = False
+    cohort.recovered = [flight for flight in cohort.recovered if flight.is_recovered]
+
+
+def _may_be_full_no_more(cohort: Cohort) -> bool:
+    """Whether somebody has no room only because of messages that it may have acknowledged before a restart."""
+    if not cohort.acks_may_be_lost:
+        return False
+    for member in cohort.members:
+        if member.is_reachable() and member.is_stalled():
+            return True
+    return False

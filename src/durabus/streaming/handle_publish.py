@@ -14,7 +14,6 @@ from durabus.streaming.clients import Client
 from durabus.streaming.effects import Acks
 from durabus.streaming.newcomers import sender_key
 from durabus.streaming.state import ChannelRefusedError, State, text
-from durabus.streaming.store_port import Run
 from durabus.streaming.trace import TracedAcks
 from durabus.wire.operations import Publish
 from durabus.wire.publish_request import PublishRequest
@@ -26,6 +25,7 @@ __all__ = ["PublishHandler"]
 INVALID_PUBLISH: Final = "stan: invalid publish request"
 REFUSED_PUBLISHES: Final = "Publish requests refused"
 TOO_LARGE: Final = "message too large for this store"
+OVERFULL: Final = "too many messages are waiting for the store, try again later"
 SILENT: Final = "silent"  # no error, and no answer: the request waits for its sender, or is none
 
 
@@ -44,7 +44,7 @@ class PublishHandler(Receiver):
         """Decide a run of publish requests."""
         state = self._state
         request = self._request
-        acks = self._new_acks(publish.reply)
+        acks = self._acks_for(publish.reply)
         guid_fields = acks.guid_fields
         decoded: i64 = 0
         decoded_bytes: i64 = 0
@@ -52,15 +52,17 @@ class PublishHandler(Receiver):
         room: i64 = state.batch_room()
         trace_on = state.log.trace_on
         client = self._client
-        channel = self._channel
+        is_overfull = state.is_overfull()
+        channel = None if is_overfull else self._channel  # without one, each message is looked at closely
         for payload in publish.payloads:
             is_decoded = request.decode(payload)
-            # Mostly it is the next message of the same client for the same channel, and nothing has to be looked up.
+            # Mostly it is the next message of the same client, if not for the same channel then for one that is there.
+            if is_decoded and channel is not None and channel.name != request.subject:
+                channel = self._channel = state.channels.get(request.subject)
             if (
                 not is_decoded
                 or client is None
                 or channel is None
-                or channel.name != request.subject
                 or not client.connection_id
                 or client.connection_id != request.connection_id
                 or not request.guid_field
@@ -81,11 +83,10 @@ class PublishHandler(Receiver):
                     continue
             decoded += 1
             decoded_bytes += len(payload)
-            run = channel.run
-            if run is None or channel.run_wall_ns != state.wall_ns:
-                run = self._begin_run(channel)
+            if channel.run is None or channel.run_wall_ns != state.wall_ns:
+                self._begin_run(channel)
             body = channel.builder.build(channel.last + 1, payload, request, channel.last_timestamp_ns)
-            channel.append(run, body)
+            channel.append(body)
             guid_fields.append(request.guid_field)
             if trace_on and isinstance(acks, TracedAcks):
                 acks.trace_publish(payload, request)
@@ -95,22 +96,19 @@ class PublishHandler(Receiver):
                 guid_fields = acks.guid_fields
                 decided = 0
                 room = state.batch_room()
-        state.statistics.in_messages += decoded
-        state.statistics.in_bytes += decoded_bytes
-        state.batch_messages += decided
-        if guid_fields:
-            state.effects.append(acks)
+        state.count_publishes(decoded, decoded_bytes, decided, is_overfull)
+        self._list(acks)
 
-    def _begin_run(self, channel: Channel) -> Run:
+    def _begin_run(self, channel: Channel) -> None:
         """The first message of this batch in `channel`, or of this moment."""
         if channel.run is None:
             self._state.open_channels.append(channel)
-        return channel.begin_run(self._state.wall_ns)
+        channel.begin_run(self._state.wall_ns)
 
     def _close_batch(self, acks: Acks, decided: i64, reply: bytes) -> Acks:
         """The open batch has got the last `decided` messages that it takes: send it on its way; new acknowledgements."""
         self._state.batch_messages += decided
-        self._state.effects.append(acks)
+        self._list(acks)
         self._state.close_full_batch()
         return self._new_acks(reply)
 
@@ -120,6 +118,23 @@ class PublishHandler(Receiver):
             return SILENT
         self._state.complain(REFUSED_PUBLISHES, "Unable to unmarshal PubMsg: it is none")
         return INVALID_PUBLISH
+
+    def _acks_for(self, reply: bytes) -> Acks:
+        """Where acknowledgements for `reply` go: those decided last, when they go there too, so that they leave together."""
+        effects = self._state.effects
+        if effects:
+            last = effects[-1]
+            if isinstance(last, Acks) and last.reply == reply and not self._state.log.trace_on:
+                return last
+        return self._new_acks(reply)
+
+    def _list(self, acks: Acks) -> None:
+        """`acks` are to be released in their turn, if there are any and they are not listed yet."""
+        if not acks.guid_fields:
+            return
+        effects = self._state.effects
+        if not effects or effects[-1] is not acks:
+            effects.append(acks)
 
     def _new_acks(self, reply: bytes) -> Acks:
         """The acknowledgements of messages whose publisher waits at `reply`; none yet."""
@@ -149,6 +164,9 @@ class PublishHandler(Receiver):
             return self._refuse_or_hold(publish, payload)
         if state.failure or len(payload) > self.message_bytes_max:
             return state.failure or TOO_LARGE
+        if state.is_overfull():
+            self._channel = None
+            return OVERFULL
         channel = self._channel
         if channel is None or channel.is_deleted or channel.name != request.subject:
             return self._open_channel(request.subject)
@@ -169,7 +187,9 @@ class PublishHandler(Receiver):
 
     def _open_channel(self, name: bytes) -> str:
         """Make the channel `name` the one to store in; why that cannot be, empty when it can."""
-        self._channel = None
+        self._channel = self._state.channels.get(name)
+        if self._channel is not None:
+            return ""  # its name was looked at when it was made
         if not is_channel_name(name) or not self._state.partition.owns(name):
             return INVALID_PUBLISH
         try:
@@ -181,12 +201,16 @@ class PublishHandler(Receiver):
     def _refuse(self, acks: Acks, reply: bytes, error: str) -> Acks:
         """Answer the request that was just decoded with an error, in its turn; where acknowledgements go on."""
         if acks.guid_fields:
-            self._state.effects.append(acks)
+            self._list(acks)
             acks = self._new_acks(reply)
         field = self._request.guid_field
         start = 0
         while start < len(field) and field[start] > 127:
             start += 1
         guid = field[start + 1 :]
+        if error == OVERFULL:  # what waits for its turn takes memory, and there is none left
+            if reply:
+                self._state.bus.publish(reply, b"", encode_publish_ack(guid, error))
+            return acks
         self._state.reply(reply, encode_publish_ack(guid, error), 0)
         return acks

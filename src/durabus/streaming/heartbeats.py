@@ -113,10 +113,10 @@ class Heartbeats(ClientOwner):
         if client.heartbeat_token:
             self._asked.pop(client.heartbeat_token, None)
             client.heartbeat_token = 0
-            if now_ns - client.due_ns < _PAUSE_NS:
+            if now_ns - client.due_ns < _PAUSE_NS and not self._state.is_holding_back:
                 self._fail(client, now_ns)
                 return
-            # This process stood still: the answer may be waiting unread, so ask again instead of counting a failure.
+            # This process stood still, or does not read: the answer may be waiting, so ask again instead of counting a failure.
         if not self._state.bus.is_open():
             # It is us who cannot be heard: nobody has failed.
             self._set(client, now_ns + options.heartbeat_interval_ns)

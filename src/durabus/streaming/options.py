@@ -44,8 +44,10 @@ class CoreOptions:
         self.duplicate_probe_timeout_ns = 500 * MILLISECOND_NS
         self.presence_grace_ns = 3 * SECOND_NS
         self.cursor_interval_ns = SECOND_NS
+        self.acks_wait_for_us = True  # clients are connected to this server: what they say while it is away comes later
         self.replace_durable = False
         self.partition: list[bytes] = []  # names and patterns of the channels that are this server's; none: all
         self.newcomer_wait_ns = SECOND_NS  # with a partition: how long a request waits for its sender to register
         self.batch_messages_max = 1024
+        self.undurable_bytes_max = 128 * 1024 * 1024  # at half of it publishers are held back, at all of it refused
         self.redelivery_on = True

@@ -139,7 +139,8 @@ def decode_subscription(value: bytes) -> SubscriptionRecord:
     record.ack_wait_s = signed_32(numbers.get(7, 0))
     record.durable_name = texts.get(8, b"")
     record.last_sent = numbers.get(9, 0)
-    record.is_durable = bool(numbers.get(10, 0))
+    # The first versions of the original told a durable by its name alone.
+    record.is_durable = bool(numbers.get(10, 0) or record.durable_name)
     record.is_closed = bool(numbers.get(11, 0))
     return record
 
@@ -158,21 +159,34 @@ def decode_channel_name(value: bytes) -> bytes:
 
 
 class ServerRecord:
-    """Whose store this is, and the highest numbers of channels and subscriptions that were ever given."""
+    """Whose store this is, and the highest numbers of channels and subscriptions that were ever given.
 
-    def __init__(self, cluster_id: bytes, channel_id_last: int, subscription_id_last: int) -> None:
-        """Keep all three."""
+    `knows_all_acks` says that the server ended in order, and no acknowledgement came after its last word.
+    """
+
+    def __init__(
+        self, cluster_id: bytes, channel_id_last: int, subscription_id_last: int, knows_all_acks: bool
+    ) -> None:
+        """Keep all of it."""
         self.cluster_id = cluster_id
         self.channel_id_last = channel_id_last
         self.subscription_id_last = subscription_id_last
+        self.knows_all_acks = knows_all_acks
 
 
-def encode_server(cluster_id: bytes, channel_id_last: int = 0, subscription_id_last: int = 0) -> bytes:
-    """ServerInfo with the cluster ID only, and the numbers used up in fields that the original ignores."""
-    return bytes_field(1, cluster_id) + uint_field(100, channel_id_last) + uint_field(101, subscription_id_last)
+def encode_server(
+    cluster_id: bytes, channel_id_last: int = 0, subscription_id_last: int = 0, knows_all_acks: bool = False
+) -> bytes:
+    """ServerInfo with the cluster ID only, and what is ours in fields that the original ignores."""
+    return (
+        bytes_field(1, cluster_id)
+        + uint_field(100, channel_id_last)
+        + uint_field(101, subscription_id_last)
+        + uint_field(102, int(knows_all_acks))
+    )
 
 
 def decode_server(value: bytes) -> ServerRecord:
     """Decode the server's record; raises DecodeError."""
     texts, numbers = _read(value)
-    return ServerRecord(texts.get(1, b""), numbers.get(100, 0), numbers.get(101, 0))
+    return ServerRecord(texts.get(1, b""), numbers.get(100, 0), numbers.get(101, 0), numbers.get(102, 0) == 1)

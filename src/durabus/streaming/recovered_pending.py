@@ -1,16 +1,16 @@
 """What was in flight before a restart: when it goes out again (docs/protocol.md §10.6).
 
 A message is due AckWait after the time at which it was *stored*, which only the message itself tells. So the messages
-in flight are read once; until that is done nothing new goes to those who share the position.
+in flight are read once; until that is done nothing goes to those who share the position. None is due before one with a
+lower sequence, whatever their times say: clocks are set back, and what is unacknowledged comes in order.
 """
 
-from typing import Final, cast
-
-from mypy_extensions import i64
+from typing import cast
 
 from durabus.streaming.cohort import Cohort, Member
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.in_flight import TOGETHER_NS, run_length
+from durabus.streaming.resending import PAGE_BYTES_MAX
 from durabus.streaming.state import State
 from durabus.streaming.window import Flight
 from durabus.wire.stan_messages import decode_timestamp_ns
@@ -18,17 +18,15 @@ from durabus.wire.varint import DecodeError
 
 __all__ = ["RecoveredPending"]
 
-_PAGE_BYTES_MAX: Final = 1024 * 1024
-
 
 class _Look:
-    """One member, and how far through what it holds the reading has come."""
+    """One member, and how far through what it holds the reading has come: `due_ns` is as long as that."""
 
     def __init__(self, member: Member, sequences: list[int], flight: Flight) -> None:
         self.member = member
         self.sequences = sequences
-        self.flight = flight  # where all of it is until its time is known, and what is overdue stays
-        self.index = 0
+        self.flight = flight  # where all of it is until the times are known, and what is overdue stays
+        self.due_ns: list[int] = []  # 0 where that cannot be known
 
 
 class RecoveredPending:
@@ -51,6 +49,7 @@ class RecoveredPending:
         for number in sequences:
             cohort.window.take(number)
             cohort.window.put(number, flight)
+        flight.is_recovered = True
         cohort.recovered.append(flight)
         cohort.again_reads += 1
         cohort.on_hold = True
@@ -69,59 +68,70 @@ class RecoveredPending:
     def _go_on(self, look: _Look) -> None:
         cohort = look.member.cohort
         store = self._state.store
-        while look.index < len(look.sequences):
-            first = look.sequences[look.index]
+        while len(look.due_ns) < len(look.sequences):
+            index = len(look.due_ns)
+            first = look.sequences[index]
             channel = self._state.channels_by_id.get(cohort.channel_id)
             if channel is None:
                 return  # deleted meanwhile, and everybody in it with it
             if first < channel.first:
-                look.index += 1  # removed by a limit: it counts as acknowledged when it is due
+                look.due_ns.append(0)  # removed by a limit: it counts as acknowledged when it is sent
                 continue
-            count = run_length(look.sequences, look.index)
-            found = store.read_now(cohort.channel_id, first, count, _PAGE_BYTES_MAX)
+            count = run_length(look.sequences, index)
+            found = store.read_now(cohort.channel_id, first, count, PAGE_BYTES_MAX)
             if found is None:
                 request = self._state.next_request()
                 self._reads[request] = look
-                store.read(request, cohort.channel_id, first, count, _PAGE_BYTES_MAX)
+                store.read(request, cohort.channel_id, first, count, PAGE_BYTES_MAX)
                 return
             self._take(look, found)
         self._finish(look)
 
     def _take(self, look: _Look, bodies: list[bytes]) -> None:
-        """Move what is due later to flights of its own; one that is not there is tried again with what is overdue."""
-        state, member = self._state, look.member
-        cohort = member.cohort
-        latest_ns = state.now_ns + member.ack_wait_ns
-        flight: Flight | None = None
-        for offset in range(len(bodies)):
-            sequence: i64 = look.sequences[look.index + offset]
-            if cohort.window.at(sequence) is not look.flight or look.flight.holder is not member:
-                continue  # acknowledged meanwhile, or with somebody else
+        """Note when messages are due; one that is not there is tried with what is overdue."""
+        state = self._state
+        latest_ns = state.now_ns + look.member.ack_wait_ns
+        for body in bodies:
             try:
-                stored_ns = decode_timestamp_ns(bodies[offset])
+                stored_ns = decode_timestamp_ns(body)
             except DecodeError:
+                look.due_ns.append(0)
                 continue
             # A clock that was set back must not postpone anything for longer than AckWait.
-            due_ns = min(latest_ns, stored_ns - state.wall_ns + latest_ns)
-            if due_ns <= state.now_ns + TOGETHER_NS:
-                continue
-            if flight is None or flight.deadline_ns != due_ns:
-                flight = Flight(member, sequence, due_ns)
-                member.add_flight(flight)
-                cohort.recovered.append(flight)
-            cohort.window.take(sequence)
-            cohort.window.put(sequence, flight)
-        look.index += len(bodies) or 1
+            look.due_ns.append(min(latest_ns, stored_ns - state.wall_ns + latest_ns))
+        if not bodies:
+            look.due_ns.append(0)
 
     def _finish(self, look: _Look) -> None:
-        member = look.member
+        """All times are known: what is due later gets flights of its own, and what is overdue goes out."""
+        member, flight = look.member, look.flight
         cohort = member.cohort
         cohort.again_reads -= 1
         if cohort.again_reads == 0:
             cohort.on_hold = False
-        look.flight.deadline_ns = min(look.flight.deadline_ns, self._state.now_ns)
-        self._delivery.send_overdue(member, look.flight)
+        if flight.is_recovered and flight.holder is member:
+            self._set_times(look)
+            flight.deadline_ns = min(flight.deadline_ns, self._state.now_ns)
+        self._delivery.send_overdue(member, flight)
         self._state.wake(cohort)
+
+    def _set_times(self, look: _Look) -> None:
+        member, window = look.member, look.member.cohort.window
+        soon_ns = self._state.now_ns + TOGETHER_NS
+        due_ns = 0
+        flight: Flight | None = None
+        for index in range(len(look.sequences)):
+            due_ns = max(due_ns, look.due_ns[index])
+            number = look.sequences[index]
+            if due_ns <= soon_ns or window.at(number) is not look.flight:
+                continue  # overdue; or acknowledged meanwhile, or with somebody else
+            if flight is None or flight.deadline_ns != due_ns:
+                flight = Flight(member, number, due_ns)
+                flight.is_recovered = True
+                member.add_flight(flight)
+                member.cohort.recovered.append(flight)
+            window.take(number)
+            window.put(number, flight)
 
 
 def _flight_of(cohort: Cohort, sequence: int) -> Flight:

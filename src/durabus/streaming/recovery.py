@@ -16,6 +16,7 @@ from durabus.streaming.records import (
     decode_client,
     decode_server,
     decode_subscription,
+    encode_channel_name,
     encode_server,
     encode_subscription,
 )
@@ -27,13 +28,20 @@ from durabus.streaming.store_port import (
     KIND_CLIENT,
     KIND_SERVER,
     KIND_SUBSCRIPTION,
+    ChannelState,
     Cursor,
     Recovered,
 )
 from durabus.streaming.window import Flight
 from durabus.wire.varint import DecodeError
 
-__all__ = ["Recovery"]
+__all__ = ["Recovery", "is_unfinished_copy"]
+
+
+def is_unfinished_copy(recovered: Recovered) -> bool:
+    """Whether a store has channels and nobody's name: a copy ends with that. Where something is damaged, it may be lost."""
+    kinds = {kind for kind, _, _ in recovered.state}
+    return KIND_CHANNEL in kinds and KIND_SERVER not in kinds and not recovered.damage
 
 
 class Recovery:
@@ -54,6 +62,8 @@ class Recovery:
         self._heartbeats = heartbeats
         self._retention = retention
         self._is_exact: dict[Cohort, bool] = {}  # whether a cohort's position is that of a cursor
+        self._knows_all_acks = False
+        self.is_identified = True  # unless there is a record of a server that cannot be read
 
     def restore(self, recovered: Recovered) -> None:
         """Take over everything in `recovered`; raises StartError when it belongs to another cluster."""
@@ -72,11 +82,15 @@ class Recovery:
                 channels.append((key, value))
             elif kind == KIND_SUBSCRIPTION:
                 subscriptions.append((key, value))
-        if not is_known:
-            state.batch.state.append((KIND_SERVER, SERVER_KEY, encode_server(state.options.cluster_id)))
+        if not is_known or self._knows_all_acks:
+            # From now on acknowledgements come that the store does not know for a while.
+            numbers = (state.channel_id_last, state.subscription_id_last)
+            state.batch.state.append((KIND_SERVER, SERVER_KEY, encode_server(state.options.cluster_id, *numbers)))
         self._restore_channels(channels, recovered)
         self._restore_clients(clients)
         cursors = {cursor.subscription_id: cursor for cursor in recovered.cursors}
+        # Also those whose record was lost: nobody else may get the number, and the position with it.
+        state.subscription_id_last = max([state.subscription_id_last, *cursors])
         for key, value in subscriptions:
             self._restore_subscription(_number(key), value, cursors)
         for channel in list(state.channels.values()):
@@ -95,6 +109,7 @@ class Recovery:
             found = decode_server(value)
         except DecodeError as error:
             state.log.error(f"the server's record is unreadable, it is left alone: {error}")
+            self.is_identified = False
             return
         if found.cluster_id != state.options.cluster_id:
             raise StartError(
@@ -103,11 +118,14 @@ class Recovery:
             )
         state.channel_id_last = found.channel_id_last
         state.subscription_id_last = found.subscription_id_last
+        self._knows_all_acks = found.knows_all_acks
 
     def _restore_channels(self, channels: list[tuple[bytes, bytes]], recovered: Recovered) -> None:
         state = self._state
+        recorded: set[int] = set()
         for key, value in channels:
             channel_id = _number(key)
+            recorded.add(channel_id)
             state.channel_id_last = max(state.channel_id_last, channel_id)
             try:
                 name = decode_channel_name(value)
@@ -120,12 +138,28 @@ class Recovery:
             state.adopt_channel(channel_id, name)
         for figures in recovered.channels:
             channel = state.channels_by_id.get(figures.channel_id)
+            if channel is None and figures.channel_id not in recorded:
+                channel = self._restore_nameless(figures)
             if channel is not None:
                 channel.first = figures.first_sequence
                 channel.last = figures.last_sequence
                 channel.durable_last = figures.last_sequence
                 channel.stored_bytes = figures.stored_bytes
                 channel.last_timestamp_ns = figures.last_timestamp_ns
+
+    def _restore_nameless(self, figures: ChannelState) -> Channel | None:
+        """A channel whose record was damaged and whose messages are there: with a name of its own they can be reached."""
+        state = self._state
+        state.channel_id_last = max(state.channel_id_last, figures.channel_id)
+        name = b"lost-channel-%d" % figures.channel_id
+        if figures.first_sequence > figures.last_sequence or name in state.channels:
+            return None
+        state.batch.state.append((KIND_CHANNEL, b"%d" % figures.channel_id, encode_channel_name(name)))
+        state.log.error(
+            f"the record of channel {figures.channel_id} is lost: its messages {figures.first_sequence} to "
+            f'{figures.last_sequence} are in channel "{text(name)}" now'
+        )
+        return state.adopt_channel(figures.channel_id, name)
 
     def _restore_clients(self, clients: list[bytes]) -> None:
         for value in clients:
@@ -149,7 +183,10 @@ class Recovery:
             return
         channel = state.channels.get(record.channel)
         if channel is None or record.subscription_id != number:
-            state.log.error(f"subscription record {number} cannot be used, it is left alone")
+            state.log.error(
+                f"subscription record {number} cannot be used, it is left alone: that of client "
+                f'"{text(record.client_id)}" in channel "{text(record.channel)}"'
+            )
             return
         client = state.clients.by_id.get(record.client_id) if not record.is_closed else None
         if client is None and not record.is_durable:
@@ -183,6 +220,7 @@ class Recovery:
         if known is not None:
             return known
         cohort = Cohort(channel.channel_id, channel.name, key, bool(record.queue_group), record.is_durable)
+        cohort.acks_may_be_lost = not self._knows_all_acks
         channel.cohorts.append(cohort)
         if key:
             channel.by_key[key] = cohort

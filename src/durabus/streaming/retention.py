@@ -7,17 +7,17 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from durabus.sizes import format_size
 from durabus.streaming.channel import Channel, ChannelOwner
 from durabus.streaming.delivery import Delivery
 from durabus.streaming.options import MILLISECOND_NS, SECOND_NS
 from durabus.streaming.state import State, text
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION
-from durabus.wire.publish_request import sequence_of
 
 __all__ = ["Retention"]
 
 _SIZES_AT_ONCE: Final = 512
-_BYTES_AT_ONCE: Final = 1 << 30
+_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 
 
 class Retention(ChannelOwner):
@@ -27,7 +27,7 @@ class Retention(ChannelOwner):
         """Work on `state`."""
         self._state = state
         self._delivery = delivery
-        self._size_reads: dict[int, Channel] = {}
+        self._size_reads: dict[int, tuple[Channel, int]] = {}  # whose sizes are being read, and from where on
         self._age_seeks: dict[int, Channel] = {}
 
     def after_batch(self, channel: Channel) -> None:
@@ -43,14 +43,17 @@ class Retention(ChannelOwner):
     def after_durable(self, channel: Channel) -> None:
         """Messages of `channel` became durable: apply the limit of their bytes; at least one message stays."""
         limits = channel.limits
-        if not limits.bytes_max or channel.stored_bytes <= limits.bytes_max:
-            return
+        if not limits.bytes_max or channel.stored_bytes <= limits.bytes_max or channel.is_measured:
+            return  # when the sizes have come that were asked for, it is looked at again
+        store = self._state.store
         while channel.stored_bytes > limits.bytes_max and channel.first < channel.durable_last:
-            bodies = self._state.store.read_now(channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE)
+            first = int(channel.first)
+            bodies = store.read_stored_now(channel.channel_id, first, _SIZES_AT_ONCE, _BYTES_AT_ONCE)
             if bodies is None:
                 request = self._state.next_request()
-                self._size_reads[request] = channel
-                self._state.store.read(request, channel.channel_id, int(channel.first), _SIZES_AT_ONCE, _BYTES_AT_ONCE)
+                self._size_reads[request] = (channel, first)
+                channel.is_measured = True
+                store.read_stored(request, channel.channel_id, first, _SIZES_AT_ONCE, _BYTES_AT_ONCE)
                 return
             if not bodies:
                 return
@@ -58,11 +61,17 @@ class Retention(ChannelOwner):
 
     def on_page(self, request: int, bodies: list[bytes]) -> bool:
         """The sizes of old messages have come; whether the request was one of ours."""
-        channel = self._size_reads.pop(request, None)
-        if channel is None:
+        asked = self._size_reads.pop(request, None)
+        if asked is None:
             return False
-        if bodies and not channel.is_deleted and (not bodies[0] or sequence_of(bodies[0]) == channel.first):
+        channel, first = asked
+        channel.is_measured = False
+        if channel.is_deleted:
+            return True
+        is_up_to_date = first == channel.first
+        if bodies and is_up_to_date:
             self._drop_for_bytes(channel, bodies)
+        if bodies or not is_up_to_date:
             self.after_durable(channel)
         return True
 
@@ -83,32 +92,36 @@ class Retention(ChannelOwner):
 
     def _raise_floor(self, channel: Channel, floor: int) -> None:
         """Drop everything below `floor`, which is at most the next sequence."""
-        overhead = self._state.store.message_overhead_bytes
         at = int(channel.first)
         while at < floor:
-            bodies = self._at_hand(channel, at, floor - at)
-            if not bodies:
+            sizes = self._sizes_at_hand(channel, at, floor - at)
+            if not sizes:
                 # Not at hand: what is left counts with its average. The exact figure comes from the store at recovery.
                 kept = int(channel.last) - at + 1
-                channel.stored_bytes -= channel.stored_bytes // kept * (floor - at)
+                channel.stored_bytes -= int(channel.stored_bytes) * (floor - at) // kept
                 break
-            for body in bodies:
-                channel.stored_bytes -= len(body) + overhead
-            at += len(bodies)
+            for size in sizes:
+                channel.stored_bytes -= size
+            at += len(sizes)
         self._set_floor(channel, floor)
         if channel.message_count == 0:
             channel.stored_bytes = 0
 
-    def _at_hand(self, channel: Channel, at: int, count: int) -> list[bytes]:
-        """Messages from `at` on that need no waiting: they are in the store, on their way to it, or in the open batch."""
+    def _sizes_at_hand(self, channel: Channel, at: int, count: int) -> list[int]:
+        """What messages from `at` on count for, as far as that needs no waiting.
+
+        They are in the store, on their way to it, or in the open batch.
+        """
         state = self._state
         if at <= channel.durable_last:
-            return state.store.read_now(channel.channel_id, at, count, _BYTES_AT_ONCE) or []
+            overhead = state.store.message_overhead_bytes
+            stored = state.store.read_stored_now(channel.channel_id, at, count, _BYTES_AT_ONCE) or []
+            return [len(body) + overhead for body in stored]
         for batch in [*[pending.batch for pending in state.in_flight], state.batch]:
             for run in batch.runs:
                 index = int(at - run.first_sequence)
                 if run.channel_id == channel.channel_id and 0 <= index < len(run.bodies):
-                    return run.bodies[index : index + count]
+                    return [channel.size_of(body) for body in run.bodies[index : index + count]]
         return []
 
     def _set_floor(self, channel: Channel, floor: int) -> None:
@@ -127,7 +140,7 @@ class Retention(ChannelOwner):
         limits = channel.limits
         self._state.log.warning(
             f'Reached limits for store "{text(channel.name)}" (msgs={count}/{limits.messages_max} '
-            f"bytes={_size(stored_bytes)}/{_size(limits.bytes_max)}), "
+            f"bytes={format_size(stored_bytes)}/{format_size(limits.bytes_max)}), "
             "dropping old messages to make room for new ones"
         )
 
@@ -214,15 +227,3 @@ class Retention(ChannelOwner):
         state.batch.floors.pop(channel.channel_id, None)
         state.forget_channel(channel)
         state.log.info(f'Channel "{text(channel.name)}" has been deleted')
-
-
-def _size(size_bytes: int) -> str:
-    """Bytes as the original's log shows them: `250 B`, `1.95 KB`."""
-    if size_bytes < 1024:
-        return f"{size_bytes} B"
-    size = size_bytes / 1024
-    letter = 0
-    while size >= 1024:
-        size /= 1024
-        letter += 1
-    return f"{size:.2f} {'KMGTPE'[letter]}B"

@@ -6,15 +6,17 @@ together is stored together and leaves together.
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from durabus.broker.bus import Bus
 from durabus.clock import Clock
-from durabus.errors import StoreLostError
+from durabus.errors import StartError, StoreLostError
+from durabus.sizes import format_size
 from durabus.streaming.core import Core
 from durabus.streaming.effects import Effect
 from durabus.streaming.log_port import Log
 from durabus.streaming.options import CoreOptions
+from durabus.streaming.recovery import is_unfinished_copy
 from durabus.streaming.store_port import Lease, Recovered, Store, StoreListener
 
 __all__ = ["StreamingService", "new_instance"]
@@ -26,6 +28,10 @@ _RETRY_S = 1.0
 def new_instance() -> str:
     """Twenty-two random base-62 characters: the name of one activation."""
     return "".join(secrets.choice(_DIGITS) for _ in range(22))
+
+
+Inspect = Callable[[Store, Recovered], Awaitable[list[str]]]
+"""Looks into a store that was just recovered, at the start, as its listener; what is odd about it, for the log."""
 
 
 class _StoreTurns(StoreListener):
@@ -72,15 +78,23 @@ class StreamingService:
     """Drives one core at a time on one store and one bus. `flush` sends what the bus has gathered."""
 
     def __init__(
-        self, options: CoreOptions, bus: Bus, store: Store, log: Log, clock: Clock, flush: Callable[[], None]
+        self,
+        options: CoreOptions,
+        bus: Bus,
+        store: Store,
+        log: Log,
+        clock: Clock,
+        flush: Callable[[], None],
+        hold_back: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """Put the parts together; `start` begins."""
+        """Put the parts together; `start` begins. `hold_back` keeps whoever sends much from sending more, until told otherwise."""
         self._options = options
         self._bus = bus
         self._store = store
         self._log = log
         self._clock = clock
         self._flush = flush
+        self._hold_back = hold_back
         self._core = Core(options, bus, store, log)
         self._lease: Lease | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -88,9 +102,11 @@ class StreamingService:
         self._recovering: asyncio.Task[None] | None = None
         self._is_open = False  # whether a turn has begun and not ended
         self._is_stopping = False
+        self._is_holding_back = False
         self._recovered_s = 0.0  # when, on the loop's clock, the store was recovered after a failure
         self._turn_ended = asyncio.Event()
         self.failed: asyncio.Future[str] | None = None  # done with the reason when the store is beyond recovery
+        self.inspect: Inspect | None = None
 
     @property
     def core(self) -> Core:
@@ -107,6 +123,16 @@ class StreamingService:
         recovered = await self._store.recover(lease)
         for finding in recovered.damage:
             self._log.error(finding)
+        for weakness in recovered.weaknesses:
+            self._log.warning(weakness)
+        if is_unfinished_copy(recovered):  # serving half of it would be losing the other half
+            raise StartError(
+                "the store holds a copy that was not finished: finish it with the same command "
+                "(durabus store copy, or import), or begin with an empty store"
+            )
+        if self.inspect is not None:
+            for finding in await self.inspect(self._store, recovered):
+                self._log.warning(finding)
         self.begin()
         self._core.restore(recovered, lease.epoch if lease is not None else 0)
         self._listen_to_store()
@@ -138,12 +164,30 @@ class StreamingService:
         self._core.end_turn()
         self._is_open = False
         self._flush()
+        self._balance()
         if self._is_stopping:
             self._turn_ended.set()
             return
         if self._core.must_recover and self._recovering is None and not self._has_failed():
             self._recovering = asyncio.get_running_loop().create_task(self._recover_again())
         self._set_timer()
+
+    def _balance(self) -> None:
+        """When the store is far behind, publishers have to wait for it; when it is not any more, they may go on."""
+        state = self._core.state
+        undurable_bytes = state.undurable_bytes()
+        hold_bytes = self._options.undurable_bytes_max // 2
+        if not self._is_holding_back and undurable_bytes > hold_bytes:
+            self._log.warning(
+                f"The store is behind, {format_size(undurable_bytes)} wait for it: publishers have to wait, too"
+            )
+            self._is_holding_back = True
+            self._hold_back(True)
+        elif self._is_holding_back and undurable_bytes <= hold_bytes // 2:
+            self._log.info("The store has caught up: publishers may go on")
+            self._is_holding_back = False
+            self._hold_back(False)
+        state.is_holding_back = self._is_holding_back
 
     def _set_timer(self) -> None:
         deadline_ns = self._core.next_deadline_ns()

@@ -23,12 +23,15 @@ from durabus.streaming.partition import Partition
 from durabus.streaming.records import encode_channel_name
 from durabus.streaming.store_port import KIND_CHANNEL, Batch, Store
 from durabus.streaming.timers import Timers
+from durabus.wire.publish_request import StampField
 from durabus.wire.subjects import matches
 
 __all__ = ["BatchCloser", "ChannelRefusedError", "Pending", "State", "Statistics", "Subjects"]
 
 _DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SUFFIX_DIGITS: Final = 10
+_MESSAGE_BYTES: Final = 200
+"""What a message that waits for the store takes in memory beyond itself: objects, its place in lists, its GUID."""
 
 
 class ChannelRefusedError(Exception):
@@ -78,6 +81,7 @@ class Pending:
         self.effects = effects
         self.channels = channels
         self.lasts = [int(channel.last) for channel in channels]
+        self.bytes: i64 = 0  # of its messages in memory
 
 
 class State:
@@ -106,6 +110,9 @@ class State:
         self.failure = ""  # why nothing is decided at the moment; empty when all is well
         self.batch = Batch(1, 0)
         self.batch_messages: i64 = 0
+        self.batch_bytes: i64 = 0  # of the open batch's messages in memory
+        self.in_flight_bytes: i64 = 0  # of those that are in flight
+        self.is_holding_back = False  # whether publishers are kept from sending more
         self.effects: list[Effect] = []
         self.open_channels: list[Channel] = []
         self.in_flight: deque[Pending] = deque()
@@ -115,12 +122,30 @@ class State:
         self.batch_closer: BatchCloser | None = None
         self._folded_names: dict[bytes, bytes] = {}
         self._inbox_count = 0
+        self._stamp_field = StampField()
         self.request_count = 0
 
     def begin(self, now_ns: int, wall_ns: int) -> None:
         """It is `now_ns` (monotonic) and `wall_ns` (since 1970) for everything that follows."""
         self.now_ns = now_ns
         self.wall_ns = wall_ns
+
+    def count_publishes(self, count: i64, payload_bytes: i64, decided: i64, are_refused: bool) -> None:
+        """So many requests came, with so many bytes; `decided` of them are in the open batch now."""
+        self.statistics.in_messages += count
+        self.statistics.in_bytes += payload_bytes
+        self.batch_messages += decided
+        if not are_refused:
+            self.batch_bytes += payload_bytes + count * _MESSAGE_BYTES
+
+    def undurable_bytes(self) -> i64:
+        """What the messages take in memory that are decided and not durable."""
+        return self.batch_bytes + self.in_flight_bytes
+
+    def is_overfull(self) -> bool:
+        """Whether the store is so far behind that no more messages can be taken."""
+        limit: i64 = self.options.undurable_bytes_max
+        return self.batch_bytes + self.in_flight_bytes > limit
 
     def batch_room(self) -> i64:
         """How many more messages the open batch takes before it is sent on its way; at least 1."""
@@ -212,7 +237,9 @@ class State:
 
     def adopt_channel(self, channel_id: int, name: bytes) -> Channel:
         """Make the channel known, without remembering it: it is new, or comes from the store."""
-        channel = Channel(channel_id, name, self.limits_for(name), self.store.message_overhead_bytes)
+        limits = self.limits_for(name)
+        channel = Channel(channel_id, name, limits, self.store.message_overhead_bytes, self._stamp_field)
+        channel.data_overhead_bytes = self.store.data_overhead_bytes
         channel.owner = self.channel_owner
         channel.last_active_ns = self.now_ns
         self.channels[name] = channel

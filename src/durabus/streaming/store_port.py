@@ -24,6 +24,7 @@ __all__ = [
     "Run",
     "Store",
     "StoreListener",
+    "gap_text",
 ]
 
 REFUSED: Final = 1
@@ -43,15 +44,29 @@ class Run:
     """Consecutive messages of one channel.
 
     `bodies[i]` is message `first_sequence + i`, as MsgProto fields 1 to 5: what is stored is what is delivered.
-    `stamps` says which timestamp holds from which index on: `(index, timestamp_ns)`, ascending, the first at index 0.
+    `stamps` says which timestamp holds from which index on: `(index, timestamp_ns)`, ascending, the first at index 0. Other
+    runs may share the list: it MUST NOT be changed.
+    An empty body stands for a message that was lost before it came here, damaged in the store that it is copied from. It
+    uses its number up, and is read back as an empty body.
     """
 
-    def __init__(self, channel_id: int, first_sequence: int) -> None:
-        """An empty run of the channel `channel_id` (never reused), that begins at `first_sequence` (1 and up)."""
+    def __init__(
+        self,
+        channel_id: int,
+        first_sequence: int,
+        bodies: list[bytes] | None = None,
+        stamps: list[tuple[int, int]] | None = None,
+    ) -> None:
+        """A run of the channel `channel_id` (never reused), that begins at `first_sequence` (1 and up); empty when not given."""
         self.channel_id = channel_id
         self.first_sequence: i64 = first_sequence
-        self.bodies: list[bytes] = []
-        self.stamps: list[tuple[int, int]] = []
+        self.bodies: list[bytes] = [] if bodies is None else bodies
+        self.stamps: list[tuple[int, int]] = [] if stamps is None else stamps
+
+
+def gap_text(channel_id: int, last: int, first: int) -> str:
+    """Why a run that begins at `first` is refused in a channel whose last message is `last`."""
+    return f"channel {channel_id} ends at {last}, so {first} cannot be its next message"
 
 
 class Cursor:
@@ -119,7 +134,10 @@ class ChannelState:
 
 
 class Recovered:
-    """All that a store remembers, except the messages themselves. `damage` is in words, one entry per finding."""
+    """All that a store remembers, except the messages themselves.
+
+    `damage` is in words, one entry per finding; so is `weaknesses`, why an acknowledgement is worth less than it should be.
+    """
 
     def __init__(self) -> None:
         """Nothing remembered."""
@@ -127,6 +145,7 @@ class Recovered:
         self.cursors: list[Cursor] = []
         self.channels: list[ChannelState] = []
         self.damage: list[str] = []
+        self.weaknesses: list[str] = []
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -156,15 +175,19 @@ class Store:
 
     `name` is what monitoring reports (`MEMORY`), `durability` says in words what an acknowledgement is worth.
     `is_immediate` says that every answer comes within the call that asks for it. `has_lost` says that pages may hold empty
-    bodies: each stands for a message that was damaged, and is left out.
-    `message_overhead_bytes` is what each message counts beyond its body; `batches_in_flight_max` how many batches may
-    be submitted and not yet ended.
+    bodies: each stands for a message that is lost, because it was damaged here or came as an empty body, and is left out.
+    It MUST be so before the page with the first of them is given. Lost messages that are the oldest of their channel may be
+    gone after the next `recover`, as if they had been removed; the number of the last message is never forgotten.
+    `message_overhead_bytes` is what each message counts beyond its body, `data_overhead_bytes` what its data grow by where
+    there are any, because they are stored in another form (encrypted); `batches_in_flight_max` how many batches may be
+    submitted and not yet ended.
     """
 
     name = ""
     durability = ""
     message_bytes_max = 0
     message_overhead_bytes = 0
+    data_overhead_bytes = 0
     batches_in_flight_max = 1
     is_immediate = False
     has_lost = False
@@ -211,6 +234,14 @@ class Store:
     def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
         """Like `read_now`, but ends in exactly one `on_page`, perhaps within the call."""
         raise NotImplementedError  # pragma: no cover - abstract
+
+    def read_stored_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
+        """Like `read_now`, but the messages as they are stored, perhaps encrypted: for who wants their sizes only."""
+        return self.read_now(channel_id, first, count_max, bytes_max)
+
+    def read_stored(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
+        """Like `read_stored_now`, but ends in exactly one `on_page`, perhaps within the call."""
+        self.read(request, channel_id, first, count_max, bytes_max)
 
     def seek(self, request: int, channel_id: int, timestamp_ns: int) -> None:
         """Find the first message at or after `timestamp_ns`; ends in exactly one `on_seek`, perhaps within the call.

@@ -51,6 +51,7 @@ class Flight:
         self.last: i64 = first - 1
         self.remaining: i64 = 0
         self.deadline_ns = deadline_ns
+        self.is_recovered = False  # in flight since before a restart, and not sent again since
 
 
 class Window:

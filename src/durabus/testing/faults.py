@@ -7,8 +7,8 @@ and can forget that messages are at hand.
 from collections import deque
 
 from durabus.errors import StoreError
+from durabus.stores.delegating import DelegatingStore
 from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN, Batch, Lease, Recovered, Store
-from durabus.testing.delegate import DelegatingStore
 
 __all__ = ["FaultyStore"]
 

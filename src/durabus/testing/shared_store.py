@@ -8,8 +8,8 @@ await second.acquire("b")                           # a lease; what the first on
 """
 
 from durabus.errors import StoreError
+from durabus.stores.delegating import DelegatingStore
 from durabus.streaming.store_port import FATAL, Batch, Lease, Recovered, Store
-from durabus.testing.delegate import DelegatingStore
 
 __all__ = ["LockedStore", "SharedStore"]
 

@@ -3,18 +3,18 @@
 `feed` takes any split of the byte stream. It never raises for what a peer sent: a mistake becomes a `Violation`, after
 which the parser is deaf. Memory is bounded by one control line plus one message.
 
-Written for its one hot case: a stream of lines with a payload that repeat, byte for byte, the line before. Such a line
-is not parsed at all, only compared.
+Written for its hot case: a stream of lines with a payload that repeat, byte for byte, the line before. Such a line is
+not parsed at all, only compared; and one that was parsed before (who publishes on many channels in turn) is only looked up.
 """
 
 from typing import Final
 
 from mypy_extensions import i64
 
-from durabus.wire.limits import SIZE_DIGITS_MAX
+from durabus.wire.limits import KNOWN_LINE_BYTES_MAX, KNOWN_LINES_MAX, SIZE_DIGITS_MAX
 from durabus.wire.operations import Operation, Publish, Violation
 
-__all__ = ["NO_ANSWER", "UNKNOWN_OPERATION", "FrameParser", "decimal"]
+__all__ = ["NO_ANSWER", "UNKNOWN_OPERATION", "FrameParser", "KnownLine", "decimal"]
 
 UNKNOWN_OPERATION: Final = "Unknown Protocol Operation"
 NO_ANSWER: Final = ""
@@ -24,11 +24,35 @@ _LF: Final = 10
 _VERB_BYTES_MAX: Final = 9  # "CONNECT" and a blank, with one to spare
 
 
-class FrameParser:
-    """One direction of one connection. Not to be shared, nothing to close. A subclass knows the words."""
+class KnownLine:
+    """A line that announced a payload, and what it said."""
 
-    def __init__(self, first_bytes: bytes, control_line_bytes_max: int, payload_bytes_max: int) -> None:
-        """Refuse lines that begin with none of `first_bytes`, and longer lines and larger payloads than these."""
+    def __init__(
+        self, line: bytes, subject: bytes, reply: bytes, sid: bytes, header_bytes: int, payload_bytes: int
+    ) -> None:
+        """Keep all of it; `line` with its end, `sid` empty in what a client says."""
+        self.line = line
+        self.subject = subject
+        self.reply = reply
+        self.sid = sid
+        self.header_bytes = header_bytes
+        self.payload_bytes = payload_bytes
+
+
+class FrameParser:
+    """One direction of one connection. Nothing to close. A subclass knows the words."""
+
+    def __init__(
+        self,
+        first_bytes: bytes,
+        control_line_bytes_max: int,
+        payload_bytes_max: int,
+        known_lines: dict[bytes, KnownLine] | None = None,
+    ) -> None:
+        """Refuse lines that begin with none of `first_bytes`, and longer lines and larger payloads than these.
+
+        Parsers of one kind with the same limits may share `known_lines`.
+        """
         self._first_bytes = first_bytes
         self._control_line_bytes_max: i64 = control_line_bytes_max
         self._payload_bytes_max: i64 = payload_bytes_max
@@ -36,11 +60,13 @@ class FrameParser:
         self._parts_bytes: i64 = 0
         self._needed_bytes: i64 = 0  # no use to look at the pieces before there are that many bytes
         self._dead = False
+        self._known_lines: dict[bytes, KnownLine] = {} if known_lines is None else known_lines
         # The last line that announced a payload, line end included, and what it said.
         self._line = b""
         self._line_bytes: i64 = 0
         self._subject = b""
         self._reply = b""
+        self._sid = b""
         self._header_bytes: i64 = 0
         self._payload_bytes: i64 = 0
 
@@ -77,15 +103,29 @@ class FrameParser:
         run: Publish | None = None
         while position < end and not self._dead:
             payload_at: i64 = position + self._line_bytes
-            if self._line_bytes and payload_at < end and buffer[position:payload_at] == self._line:
-                pass  # the same line again: nothing to parse
+            known: KnownLine | None = None
+            is_same = False
+            # Lines of one length often follow each other: then nobody needs to look for the end.
+            if self._line_bytes and payload_at < end and buffer[payload_at - 1] == _LF:
+                line = buffer[position:payload_at]
+                is_same = line == self._line
+                if not is_same:
+                    known = self._known_lines.get(line)
+            if is_same:
+                pass  # nothing to parse
+            elif known is not None and self._is_allowed(known):
+                run = None
+                self._take(known)
             else:
                 line_end: i64 = buffer.find(b"\n", position)
                 if line_end < 0:
                     self._check_unfinished(buffer, position, operations)
                     return position
                 run = None
-                if not self._control(buffer, position, line_end, operations):
+                known = self._known_lines.get(buffer[position : line_end + 1])
+                if known is not None and self._is_allowed(known):
+                    self._take(known)
+                elif not self._control(buffer, position, line_end, operations):
                     position = line_end + 1
                     continue
                 payload_at = line_end + 1
@@ -121,7 +161,30 @@ class FrameParser:
             return False
         self._line = buffer[start : line_end + 1]
         self._line_bytes = line_end + 1 - start
+        if self._line_bytes <= KNOWN_LINE_BYTES_MAX:
+            if len(self._known_lines) >= KNOWN_LINES_MAX:
+                self._known_lines.clear()
+            self._known_lines[self._line] = KnownLine(
+                self._line, self._subject, self._reply, self._sid, int(self._header_bytes), int(self._payload_bytes)
+            )
         return True
+
+    def _is_allowed(self, known: KnownLine) -> bool:
+        """Whether a line that another parser may have read is within our limits: a reload changes those of new ones."""
+        return (
+            known.payload_bytes <= self._payload_bytes_max
+            and len(known.line) <= self._control_line_bytes_max + _VERB_BYTES_MAX
+        )
+
+    def _take(self, known: KnownLine) -> None:
+        """The line that was just read is `known`."""
+        self._line = known.line
+        self._line_bytes = len(known.line)
+        self._subject = known.subject
+        self._reply = known.reply
+        self._sid = known.sid
+        self._header_bytes = known.header_bytes
+        self._payload_bytes = known.payload_bytes
 
     def _word(self, verb: bytes, tokens: list[bytes], line: bytes, operations: list[Operation]) -> bool:
         """Act on a line with `verb` (in capitals) and `tokens` (verb included); whether it announces a payload."""

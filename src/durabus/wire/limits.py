@@ -14,5 +14,11 @@ SIZE_DIGITS_MAX: Final = 9
 SUBJECT_CACHE_ENTRIES_MAX: Final = 8192
 """Subjects whose matching subscriptions are remembered, before the cache is emptied and starts anew."""
 
+KNOWN_LINES_MAX: Final = 8192
+"""Control lines that all clients together may have remembered, before all are forgotten."""
+
+KNOWN_LINE_BYTES_MAX: Final = 256
+"""Longer control lines are read anew each time: 8,192 of these take 5 MB at most."""
+
 VARINT_BYTES_MAX: Final = 10
 """A 64-bit number takes at most ten groups of seven bits."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from durabus.wire.frame_parser import NO_ANSWER, UNKNOWN_OPERATION, FrameParser, decimal
+from durabus.wire.frame_parser import NO_ANSWER, UNKNOWN_OPERATION, FrameParser, KnownLine, decimal
 from durabus.wire.limits import CONTROL_LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
 from durabus.wire.operations import Connect, Operation, Ping, Pong, Subscribe, Unsubscribe
 
@@ -15,10 +15,13 @@ class Parser(FrameParser):
     """What one client says."""
 
     def __init__(
-        self, control_line_bytes_max: int = CONTROL_LINE_BYTES_MAX, payload_bytes_max: int = PAYLOAD_BYTES_MAX
+        self,
+        control_line_bytes_max: int = CONTROL_LINE_BYTES_MAX,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        known_lines: dict[bytes, KnownLine] | None = None,
     ) -> None:
-        """Refuse longer control lines and larger payloads than these, both in bytes."""
-        super().__init__(_FIRST_BYTES, control_line_bytes_max, payload_bytes_max)
+        """Refuse longer control lines and larger payloads than these, both in bytes; with the same, share `known_lines`."""
+        super().__init__(_FIRST_BYTES, control_line_bytes_max, payload_bytes_max, known_lines)
 
     def _word(self, verb: bytes, tokens: list[bytes], line: bytes, operations: list[Operation]) -> bool:
         count = len(tokens)

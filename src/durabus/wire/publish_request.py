@@ -10,10 +10,12 @@ from mypy_extensions import i64
 
 from durabus.wire.varint import DecodeError, FieldReader, uint_field, varint
 
-__all__ = ["BodyBuilder", "PublishRequest", "sequence_of", "sequence_prefix"]
+__all__ = ["BodyBuilder", "PublishRequest", "StampField", "sequence_of", "sequence_prefix"]
 
 _LOW: Final = [b"\x08" + bytes([128 | low]) for low in range(128)]
 """The start of MsgProto (tag of field 1, low group of the number) for every sequence of at least 128."""
+_ONLY: Final = [b"\x08" + bytes([low]) for low in range(128)]
+"""The same for every sequence below 128, which has one group only."""
 
 
 def sequence_prefix(sequence: int) -> bytes:
@@ -173,42 +175,66 @@ def _skip_group(payload: bytes, position: i64) -> i64:
     return position + reader.position
 
 
+class StampField:
+    """Field 5 of a MsgProto, the timestamp: encoded once for all channels that messages come for at one time."""
+
+    def __init__(self) -> None:
+        """No timestamp yet."""
+        self._timestamp_ns = 0
+        self._field = b""
+        self._stamps: list[tuple[int, int]] = []
+
+    def of(self, timestamp_ns: int) -> bytes:
+        """The field for `timestamp_ns`, in nanoseconds since 1970."""
+        if timestamp_ns != self._timestamp_ns:
+            self._take(timestamp_ns)
+        return self._field
+
+    def stamps(self, timestamp_ns: int) -> list[tuple[int, int]]:
+        """What a run says whose messages all have `timestamp_ns`. Shared by all such runs: not to be changed."""
+        if timestamp_ns != self._timestamp_ns:
+            self._take(timestamp_ns)
+        return self._stamps
+
+    def _take(self, timestamp_ns: int) -> None:
+        self._timestamp_ns = timestamp_ns
+        self._field = uint_field(5, timestamp_ns)
+        self._stamps = [(0, timestamp_ns)]
+
+
 class BodyBuilder:
     """Puts stored bodies (MsgProto fields 1 to 5) of one channel together."""
 
-    def __init__(self, channel: bytes) -> None:
-        """Prepare the constant part: the channel's name."""
+    def __init__(self, channel: bytes, stamp_field: StampField | None = None) -> None:
+        """Prepare the constant part: the channel's name. `stamp_field` may be shared by all channels."""
         self._subject_field = b"\x12" + varint(len(channel)) + channel
         self._high: i64 = -1  # the sequence above its low seven bits for which `_tail` holds
         self._tail = b""
-        self._stamp_ns = 0
-        self._stamp = b""
+        self._stamp_field = StampField() if stamp_field is None else stamp_field
 
     def build(self, sequence: i64, payload: bytes, request: PublishRequest, timestamp_ns: int) -> bytes:
         """The body for the PubMsg `payload`, decoded in `request`, as message `sequence` (1 and up)."""
-        if timestamp_ns != self._stamp_ns:
-            self._stamp_ns = timestamp_ns
-            self._stamp = uint_field(5, timestamp_ns)
+        stamp = self._stamp_field.of(timestamp_ns)
         length: i64 = request.data_end - request.data_start
-        if sequence < 128 or length == 0 or request.reply:
-            return self._build_unusual(sequence, payload, request)
+        if length == 0 or request.reply:
+            return self._build_unusual(sequence, payload, request, stamp)
         high: i64 = sequence >> 7
         if high != self._high:
             self._high = high
-            self._tail = varint(int(high)) + self._subject_field + b"\x22"
+            self._tail = (varint(int(high)) if high else b"") + self._subject_field + b"\x22"
         header: i64 = request.data_start - request.data_field_start
         if (header == 1) == (length < 128) and (header <= 2 or length >= 16384) and header <= 3:
             # The length in front of the data is as short as it can be: both are copied in one piece.
             data = payload[request.data_field_start : request.data_end]
         else:
             data = varint(int(length)) + payload[request.data_start : request.data_end]
-        return _LOW[sequence & 127] + self._tail + data + self._stamp
+        return (_LOW[sequence & 127] if high else _ONLY[sequence]) + self._tail + data + stamp
 
-    def _build_unusual(self, sequence: i64, payload: bytes, request: PublishRequest) -> bytes:
+    def _build_unusual(self, sequence: i64, payload: bytes, request: PublishRequest, stamp: bytes) -> bytes:
         body = sequence_prefix(int(sequence)) + self._subject_field
         if request.reply:
             body += b"\x1a" + varint(len(request.reply)) + request.reply
         if request.data_end > request.data_start:
             data = payload[request.data_start : request.data_end]
             body += b"\x22" + varint(len(data)) + data
-        return body + self._stamp
+        return body + stamp

@@ -20,7 +20,6 @@ class ServerParser(FrameParser):
     def __init__(self) -> None:
         """Trust the server's own limits, within bounds that no server exceeds."""
         super().__init__(_FIRST_BYTES, _LINE_BYTES_MAX, _PAYLOAD_BYTES_MAX)
-        self._sid = b""
 
     def _word(self, verb: bytes, tokens: list[bytes], line: bytes, operations: list[Operation]) -> bool:
         if verb == b"MSG" or verb == b"HMSG":

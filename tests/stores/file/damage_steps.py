@@ -1,10 +1,12 @@
 """What the tests of starts and of damage share: journals as files, and ways to damage them."""
 
+import errno
+import os
 import re
 
-from durabus.stores.file.layout import segment_name
+from durabus.stores.file.layout import head_number, segment_name
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT, KIND_SUBSCRIPTION, Cursor, Recovered
-from durabus.testing.disk import SimulatedDisk
+from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 from tests.stores.file.journal_steps import (
     Desk,
     batch_of,
@@ -15,6 +17,7 @@ from tests.stores.file.journal_steps import (
 
 __all__ = [
     "ACTIVE",
+    "BadFiles",
     "assert_named",
     "changed",
     "damage_of",
@@ -24,9 +27,26 @@ __all__ = [
     "places_of",
     "served",
     "several_segments",
+    "uncopied",
 ]
 
 ACTIVE = segment_name(1)
+
+
+class BadFiles(SimulatedFiles):
+    """Files of which some bytes cannot be read, with this error; `times` says how often that happens."""
+
+    def __init__(self, disk: SimulatedDisk, bad: set[int], number: int = errno.EIO, times: int = 1 << 30) -> None:
+        super().__init__(disk)
+        self.bad = bad
+        self.number = number
+        self.times = times
+
+    def read(self, handle: int, offset: int, count: int) -> bytes:
+        if self.times > 0 and any(offset <= at < offset + count for at in self.bad):
+            self.times -= 1
+            raise OSError(self.number, os.strerror(self.number))
+        return super().read(handle, offset, count)
 
 
 def disk_with(content: dict[str, bytes]) -> SimulatedDisk:
@@ -44,6 +64,11 @@ def changed(content: dict[str, bytes], name: str, at: int, data: bytes) -> dict[
     """The same files, with other bytes in one place."""
     whole = content[name]
     return {**content, name: whole[:at] + data + whole[at + len(data) :]}
+
+
+def uncopied(content: dict[str, bytes]) -> dict[str, bytes]:
+    """The same files without the second copies of how segments begin: as servers of before left them."""
+    return {name: data for name, data in content.items() if not head_number(name)}
 
 
 def flipped(content: dict[str, bytes], name: str, at: int, mask: int = 0xFF) -> dict[str, bytes]:

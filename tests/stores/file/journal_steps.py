@@ -1,13 +1,20 @@
 """What the tests of the journal share: batches, a journal at work without threads, and all that can be read from it."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from durabus.stores.file.files import Files
 from durabus.stores.file.frame import Frame, decode_frame
 from durabus.stores.file.index import decode_index
 from durabus.stores.file.journal import Journal, JournalJob
 from durabus.stores.file.layout import HEADER_BYTES, decode_header, index_name, segment_number
+from durabus.stores.file.lookup import DamagedIndexError
 from durabus.streaming.store_port import Batch, Cursor, Recovered, Run
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 
 __all__ = ["MUCH", "SMALL", "Desk", "batch_of", "body", "desk_on", "frames_of", "indexes_fit", "run_of", "segments_of"]
+
+T = TypeVar("T")
 
 MUCH = 1 << 40
 SMALL = 4096
@@ -43,12 +50,19 @@ def batch_of(
 class Desk:
     """A journal, and how far each of its channels goes."""
 
-    def __init__(self, disk: SimulatedDisk, segment_bytes: int = SMALL, recent_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        disk: SimulatedDisk,
+        segment_bytes: int = SMALL,
+        recent_bytes: int = 0,
+        files: Files | None = None,
+    ) -> None:
         self.disk = disk
-        self.files = SimulatedFiles(disk)
+        self.files: Files = files or SimulatedFiles(disk)
         self.journal = Journal(self.files, segment_bytes, recent_bytes)
         self.reports: list[str] = []
         self.lasts: dict[int, int] = {}
+        self.may_fail = False  # whether slow work may fail
 
     def open(self) -> Recovered:
         """Open it, and do the work that is due then."""
@@ -61,8 +75,14 @@ class Desk:
         """Do the slow work, all of it."""
         while tasks := self.journal.take_tasks():
             for task in tasks:
-                task.run()
-                task.finish("")
+                problem = ""
+                try:
+                    task.run()
+                except OSError as error:
+                    if not self.may_fail:
+                        raise
+                    problem = str(error)
+                task.finish(problem)
 
     def put(self, batch: Batch) -> JournalJob:
         """Make one batch durable."""
@@ -86,7 +106,7 @@ class Desk:
 
     def page(self, channel_id: int, first: int, count_max: int = 1000, bytes_max: int = MUCH) -> list[bytes]:
         """Messages from `first` on, read from the files; a damaged one is empty."""
-        stretches = self.journal.stretches(channel_id, first, count_max, bytes_max)
+        stretches = self.ask(lambda: self.journal.stretches(channel_id, first, count_max, bytes_max))
         if not stretches:
             return []
         bodies, lost = self.journal.reader.read(stretches, bytes_max)
@@ -94,6 +114,20 @@ class Desk:
             self.journal.release(stretch.segment)
         assert sorted(lost) == [first + at for at, found in enumerate(bodies) if not found]
         return bodies
+
+    def missing(self, channel_id: int, first: int) -> int:
+        """How many messages from `first` on are lost."""
+        return self.ask(lambda: self.journal.missing(channel_id, first))
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """An answer of the journal; damaged indexes are made again."""
+        while True:
+            try:
+                return question()
+            except DamagedIndexError as damaged:
+                task = self.journal.mending(damaged.segment)
+                task.run()
+                task.finish("")
 
     def messages(self, channel_id: int) -> dict[int, bytes]:
         """All messages of a channel that can be read, by their sequence."""
@@ -103,7 +137,7 @@ class Desk:
         while log is not None and log.last and sequence <= log.durable_last:
             bodies = self.page(channel_id, sequence)
             found.update({sequence + at: one for at, one in enumerate(bodies) if one})
-            sequence += len(bodies) or self.journal.missing(channel_id, sequence) or 1
+            sequence += len(bodies) or self.missing(channel_id, sequence) or 1
         return found
 
     def sequences(self, channel_id: int) -> list[int]:

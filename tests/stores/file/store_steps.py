@@ -14,9 +14,11 @@ from durabus.testing.conformance.probe import Probe
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 from tests.stores.file.journal_steps import MUCH, SMALL, batch_of, body, run_of
 
-__all__ = ["PATIENCE_S", "Desk", "GatedFiles", "broken", "listed", "opened", "wanted"]
+__all__ = ["NEVER_S", "PATIENCE_S", "Desk", "GatedFiles", "broken", "listed", "opened", "wanted"]
 
 PATIENCE_S = 20.0
+NEVER_S = 3600.0
+"""No test is so long idle that what is durable is noted on the way: that would be one call more."""
 
 
 class GatedFiles(SimulatedFiles):
@@ -97,7 +99,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def opened(files: SimulatedFiles, segment_bytes: int = SMALL) -> AsyncGenerator[Desk]:
     """A store on a simulated disk, closed in the end."""
-    desk = Desk(FileStore("simulated", files, segment_bytes))
+    desk = Desk(FileStore("simulated", files, segment_bytes, mark_s=NEVER_S))
     await desk.recover()
     try:
         yield desk

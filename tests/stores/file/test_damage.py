@@ -1,6 +1,5 @@
 """Damage: what is named, what is left out, and that nothing else is lost by it (FORMAT.md §8)."""
 
-import contextlib
 import re
 
 import pytest
@@ -8,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durabus.errors import StoreError
-from durabus.stores.file.layout import HEADER_BYTES, index_name
-from durabus.stores.file.writer import WriteError
+from durabus.stores.file.index import SegmentIndex, encode_index
+from durabus.stores.file.layout import HEADER_BYTES, decode_header, index_name, segment_name, segment_number
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT
 from durabus.testing.disk import SimulatedDisk
 from tests.stores.file.damage_steps import (
@@ -23,6 +22,7 @@ from tests.stores.file.damage_steps import (
     places_of,
     served,
     several_segments,
+    uncopied,
 )
 from tests.stores.file.journal_steps import (
     batch_of,
@@ -53,9 +53,10 @@ def check_damage(content: dict[str, bytes], at: int, mask: int) -> None:
     where = f"byte {at} ^ {mask:#x}"
     desk, recovered = desk_on(disk_with(flipped(content, ACTIVE, at, mask)))
     hit = next((frame for frame in frames if frame.head.offset <= at < frame.head.end), None)
-    if hit is None:  # in the header: the segment is left out as a whole
-        assert f"{ACTIVE} is damaged: its head is not valid" in damage_of(recovered), where
-        assert desk.disk.contents()[ACTIVE + ".damaged"], where
+    if hit is None:  # in the header: there is a copy of it
+        assert f"{ACTIVE} is damaged: its head is not valid; the copy in" in damage_of(recovered), where
+        assert (desk.sequences(1), desk.sequences(2)) == ([1, 2, 3, 4, 5], [1, 2]), where
+        assert desk.disk.contents()[ACTIVE] == content[ACTIVE], where
         return
     head = hit.head
     padding = head.end - (head.end - head.offset - 64 - head.table_bytes - head.bodies_bytes) <= at
@@ -201,7 +202,7 @@ def test_a_damaged_message_at_the_end_of_a_sealed_segment_is_that_message_alone(
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_a_sealed_segment_whose_head_is_damaged_is_set_aside_and_all_else_is_served(position: int) -> None:
-    content = several_segments(4)
+    content = uncopied(several_segments(4))
     whole = served(desk_on(disk_with(content))[0])
     name = segments_of(content)[position]
     gone = places_of(content, name)
@@ -224,7 +225,7 @@ def test_a_sealed_segment_whose_head_is_damaged_is_set_aside_and_all_else_is_ser
 
 
 def test_an_active_segment_whose_head_is_damaged_is_set_aside_and_its_number_not_used_again() -> None:
-    content = several_segments(4)
+    content = uncopied(several_segments(4))
     whole = served(desk_on(disk_with(content))[0])
     name = segments_of(content)[-1]
     gone = places_of(content, name)
@@ -243,27 +244,37 @@ def test_an_active_segment_whose_head_is_damaged_is_set_aside_and_its_number_not
     assert served(desk)[1] == list(range(1, desk.lasts[1] + 1))
 
 
-def test_a_segment_that_became_active_again_gets_a_new_index_when_it_is_sealed_again() -> None:
-    """The index that it has does not know what was written since."""
+def test_an_index_that_was_made_before_its_segment_was_whole_is_made_again() -> None:
+    """Servers of before wrote on behind a segment that had been sealed, when the one after it was set aside."""
     content = several_segments(3)
+    whole = served(desk_on(disk_with(content))[0])
+    name = segments_of(content)[1]
+    header = decode_header(content[name], name)
+    assert header is not None
+    early = SegmentIndex()
+    for frame in frames_of(content[name], name)[:4]:
+        early.end = frame.head.end
+        for place in frame.places:
+            early.add(place)
+    disk = disk_with({**content, index_name(2): encode_index(early, 2, header.salt)})
+    desk, recovered = desk_on(disk)
+    assert recovered.damage == []
+    assert served(desk) == whole
+    assert disk.contents()[index_name(2)] == content[index_name(2)]
+
+
+def test_behind_a_segment_that_was_set_aside_a_new_one_begins_and_nothing_else_is_written_to() -> None:
+    content = uncopied(several_segments(3))
     name = segments_of(content)[-1]
     disk = disk_with(flipped(content, name, 20))
-    desk, _ = desk_on(disk)
-    former = disk.contents()[index_name(2)]
-    desk.publish(1, 1, 10)
-    disk.end(1, kind="create")  # of the next segment, or of its index
-    with contextlib.suppress(WriteError, OSError):
-        for _ in range(20):
-            desk.publish(1, 1, 200)
-    assert disk.is_ended
-    again = disk.kill()
-    if index_name(2) not in again.contents():
-        again.put(index_name(2), former)
-    desk, recovered = desk_on(again)
-    while len(segments_of(again.contents())) < 4:
-        desk.publish(1, 1, 200)
+    desk, recovered = desk_on(disk)
     last = desk.lasts[1]
-    content = {**again.contents(), index_name(2): former}  # as if the power had gone before the new one was there
-    desk, recovered = desk_on(disk_with(content))
-    assert "missing" not in damage_of(recovered)
-    assert desk.sequences(1)[-1] == last
+    before = {other: data for other, data in disk.contents().items() if segment_number(other)}
+    desk.publish(1, 1, 10)
+    after = disk.contents()
+    assert {other: after[other] for other in before} == before
+    assert segments_of(after) == [segment_name(1), segment_name(2), segment_name(4)]
+    assert after[name + ".damaged"] == flipped(content, name, 20)[name]
+    again, found = desk_on(disk.kill())
+    assert again.sequences(1)[-1] == last + 1
+    assert set(found.damage) <= set(recovered.damage)

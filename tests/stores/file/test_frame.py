@@ -18,9 +18,11 @@ from durabus.stores.file.frame import (
     FrameHead,
     Part,
     Place,
+    Singles,
     damaged_bodies,
     decode_frame,
     encode_frame,
+    lengths_of,
 )
 from durabus.streaming.store_port import Cursor
 
@@ -196,11 +198,63 @@ def test_the_places_that_were_written_are_those_that_are_read() -> None:
     data = encode_frame(frame, parts, SALT)
     found = read(data)
     assert found is not None
-    assert [place_fields(place) for place in found.places] == [place_fields(place) for place in frame.places]
+    assert [place.entry() for place in found.places] == [part.entry for part in parts]
     single = found.places[1]
     assert single.single_crc == zlib.crc32(b"alone")
     start = single.bodies_offset - OFFSET
     assert data[start : start + single.bodies_bytes] == b"alone"
+
+
+def test_single_messages_are_written_and_read_as_in_the_document() -> None:
+    frame, parts = frame_of(8, 2, 7, 0), [Part(5, 10, [b"abc", b"de"], [(0, 1000)], 100)]
+    frame.floors = [(5, 9)]
+    singles = Singles()
+    singles.add(6, 3, 40, 2000, b"alone")
+    singles.add(7, 1, 0, 3000, b"x")
+    data = encode_frame(frame, parts, SALT, singles)
+    run_bytes, bodies = 44 + 16 + 12, OFFSET + 64 + 72 + 8 + 2 * 72 + 20
+    expected = bytes.fromhex(
+        "06 00 00 00   02 00 00 00"
+        "06 00 00 00 00 00 00 00   03 00 00 00 00 00 00 00   01 00 00 00   01 00 00 00   00 00 00 00 00 00 00 00"
+    ) + struct.pack("<QQQQII", bodies + 5, 5, 40, 2000, zlib.crc32(b"alone"), 0)
+    assert data[64 + run_bytes :].startswith(expected)
+    found = read(data)
+    assert found is not None
+    assert [(place.channel_id, place.first, place.bodies_offset) for place in found.places] == [
+        (5, 10, bodies),
+        (6, 3, bodies + 5),
+        (7, 1, bodies + 10),
+    ]
+    assert singles.entry(1) == found.places[2].entry()
+    assert (found.places[1].single_crc, found.floors) == (zlib.crc32(b"alone"), [(5, 9)])
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (4, struct.pack("<I", 2)),  # more rows than there is room for
+        (16, bytes(8)),  # first sequence 0
+        (16, struct.pack("<Q", 1 << 63)),
+        (24, struct.pack("<II", 2, 1)),  # two messages
+        (24, struct.pack("<II", 1, 2)),  # two timestamps
+        (32, struct.pack("<Q", 64)),  # a table of lengths
+        (40, struct.pack("<Q", OFFSET)),  # a body outside of the frame's bodies
+        (40, struct.pack("<Q", 1 << 62)),
+        (48, struct.pack("<Q", 6)),
+        (56, struct.pack("<Q", 1 << 63)),
+        (76, struct.pack("<I", 1)),
+    ],
+)
+def test_single_messages_that_cannot_be_make_no_frame(at: int, value: bytes) -> None:
+    def table_with(changed: bytes, where: int) -> bytes:
+        singles = Singles()
+        singles.add(6, 3, 40, 2000, b"alone")
+        table = bytearray(singles.place(OFFSET + 64 + singles.record_bytes))
+        table[where : where + len(changed)] = changed
+        return bytes(table)
+
+    assert read(with_table(table_with(b"", 0), b"alone")) is not None
+    assert read(with_table(table_with(value, at), b"alone")) is None
 
 
 # Round trips
@@ -233,25 +287,46 @@ def any_frame(draw: st.DrawFn) -> Frame:
     return frame
 
 
-@given(any_frame(), st.lists(part_of_a_frame(), max_size=4), NUMBERS)
-def test_a_frame_is_read_as_it_was_written(frame: Frame, parts: list[Part], salt: int) -> None:
-    data = encode_frame(frame, parts, salt)
+@st.composite
+def some_singles(draw: st.DrawFn) -> Singles:
+    singles = Singles()
+    for _ in range(draw(st.integers(0, 6))):
+        singles.add(draw(NUMBERS), draw(SEQUENCES), draw(NUMBERS), draw(NUMBERS), draw(st.binary(max_size=50)))
+    return singles
+
+
+@given(any_frame(), st.lists(part_of_a_frame(), max_size=4), st.none() | some_singles(), NUMBERS)
+@pytest.mark.row(140)
+def test_a_frame_is_read_as_it_was_written(frame: Frame, parts: list[Part], singles: Singles | None, salt: int) -> None:
+    data = encode_frame(frame, parts, salt, singles)
     assert len(data) % 8 == 0
     view = memoryview(bytes(frame.head.offset) + data)
     found = decode_frame(view, frame.head.offset, len(view), salt)
     assert found is not None
     assert head_fields(found) == head_fields(frame)
     assert changes(found) == changes(frame)
-    assert [place_fields(place) for place in found.places] == [place_fields(place) for place in frame.places]
-    for part, place in zip(parts, found.places, strict=True):
+    count = len(singles.bodies) if singles is not None else 0
+    entries = [singles.entry(index) for index in range(count)] if singles is not None else []
+    assert [place.entry() for place in found.places] == [part.entry for part in parts] + entries
+    for part, place in zip(parts, found.places[: len(parts)], strict=True):
         assert (place.channel_id, place.first, place.bytes_before) == (part.channel_id, part.first, part.bytes_before)
         assert bytes(view[place.bodies_offset :][: place.bodies_bytes]) == b"".join(part.bodies)
+    for index, place in enumerate(found.places[len(parts) :]):
+        assert singles is not None
+        assert (place.channel_id, place.first) == (singles.channel_ids[index], singles.firsts[index])
+        assert place.first_timestamp_ns == place.last_timestamp_ns == singles.timestamps_ns[index]
+        assert bytes(view[place.bodies_offset :][: place.bodies_bytes]) == singles.bodies[index]
+        assert lengths_of(place, view) == (len(singles.bodies[index]),)
+    assert frame.has_lost == (
+        not all(body for part in parts for body in part.bodies) or (singles is not None and not all(singles.bodies))
+    )
     assert list(damaged_bodies(found, view)) == []
 
 
 # Damage
 
 
+@pytest.mark.row(140)
 def test_no_bit_of_head_and_table_may_change() -> None:
     for bit in range(8 * (FRAME_BYTES + len(TABLE))):
         damaged = bytearray(GOLDEN)
@@ -259,6 +334,7 @@ def test_no_bit_of_head_and_table_may_change() -> None:
         assert read(bytes(damaged)) is None, f"bit {bit}"
 
 
+@pytest.mark.row(140)
 def test_a_bit_of_a_body_is_damage_of_that_message_alone() -> None:
     start = FRAME_BYTES + len(TABLE)
     for bit in range(8 * start, 8 * (start + 5)):

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from durabus.stores.file.frame import Place
 from durabus.stores.file.index import ENTRY_BYTES, Entries, SegmentIndex, decode_index, encode_index, unpack_rows
+from durabus.stores.file.layout import index_name
+from durabus.testing.disk import SimulatedDisk, SimulatedFiles
+from tests.stores.file.damage_steps import BadFiles
 
 SALT = 0x1122334455667788
 
@@ -162,7 +165,8 @@ def test_runs_are_found_by_sequence_and_by_time(runs: list[tuple[int, int]]) -> 
     begins: list[tuple[int, int]] = []
     for count, later in runs:
         now += later
-        entries.add(place_of(1, first, count, now))
+        place = place_of(1, first, count, now)
+        entries.add(place.entry(), first, count, place.bodies_bytes, now)
         begins.append((first, now))
         first += count
     assert (entries.first, entries.last, entries.last_timestamp_ns) == (1, first - 1, now)
@@ -294,3 +298,24 @@ def test_an_index_in_memory_takes_little_more_than_its_entries() -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 1.3 * 20_000 * ENTRY_BYTES
+
+
+def test_entries_that_cannot_be_read_are_damaged() -> None:
+    """Whoever looked at them where they are mapped would be ended by the system."""
+    disk = SimulatedDisk()
+    disk.put(index_name(3), GOLDEN)
+    for bad, is_readable in ((len(GOLDEN) - 1, False), (0, True)):
+        files = BadFiles(disk, {bad})
+        found = read(GOLDEN)
+        assert found is not None
+        found.read_first(files, 3)
+        if is_readable:
+            assert content(found) == FIELDS
+            continue
+        assert rows(found, 5) == FIELDS[0][1]
+        with pytest.raises(ValueError, match="the entries of channel 9 are damaged"):
+            found.entries(9)
+    without_file = read(GOLDEN)
+    assert without_file is not None
+    without_file.read_first(SimulatedFiles(SimulatedDisk()), 3)
+    assert content(without_file) == FIELDS, "what was mapped is there, though its file has gone"

@@ -55,6 +55,7 @@ def test_nothing_is_written_before_the_first_batch() -> None:
     assert segments(desk) == [1]
 
 
+@pytest.mark.row(141)
 def test_a_full_segment_is_followed_by_the_next() -> None:
     desk = started()
     while len(segments(desk)) < 6:
@@ -119,6 +120,7 @@ def test_a_snapshot_larger_than_a_segment_does_not_begin_one_for_every_batch() -
     assert segments(desk)[-1] - before <= 2
 
 
+@pytest.mark.row(143)
 def test_state_alone_fills_segments_too_and_they_are_dropped() -> None:
     desk = started()
     desk.publish(1, 1)
@@ -326,6 +328,7 @@ def cut(disk: SimulatedDisk, seed: int) -> SimulatedDisk:
 # Retention
 
 
+@pytest.mark.row(141)
 def test_segments_go_when_nothing_lives_in_them() -> None:
     desk = started()
     fill(desk, 1, 6)
@@ -352,6 +355,7 @@ def test_one_channel_holds_a_segment_that_others_left() -> None:
     assert segments(found) == [5]
 
 
+@pytest.mark.row(149)
 def test_a_deleted_channel_goes_and_so_do_its_segments() -> None:
     desk = started()
     desk.put(batch_of(state=[(KIND_CHANNEL, b"1", b"one")]))

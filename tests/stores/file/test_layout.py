@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from durabus.errors import StoreError
 from durabus.stores.file.layout import (
     COMPACTED,
+    DAMAGED_SUFFIX,
     HEADER_BYTES,
     LOCK_NAME,
     NEW_SUFFIX,
@@ -17,7 +18,11 @@ from durabus.stores.file.layout import (
     aligned,
     decode_header,
     encode_header,
+    head_name,
+    head_number,
     index_name,
+    index_number,
+    region_name,
     segment_name,
     segment_number,
     spare_name,
@@ -70,7 +75,18 @@ def test_names_are_those_of_the_document(number: int, segment: str, index: str, 
 
 
 def test_other_names_are_those_of_the_document() -> None:
-    assert (LOCK_NAME, NEW_SUFFIX) == ("durabus.lock", ".new")
+    assert (LOCK_NAME, NEW_SUFFIX, DAMAGED_SUFFIX) == ("durabus.lock", ".new", ".damaged")
+    assert head_name(3) == "durabus-0000000003.head"
+    assert region_name(3, 64, 4096) == "durabus-0000000003.segment.64-4096.damaged"
+
+
+@given(st.integers(1, 10**18))
+def test_names_of_copies_and_indexes_give_their_numbers_back(number: int) -> None:
+    assert (head_number(head_name(number)), index_number(index_name(number))) == (number, number)
+    for other in (segment_name(number), index_name(number), head_name(number) + ".new", region_name(number, 0, 1)):
+        assert head_number(other) == 0
+    for other in (segment_name(number), head_name(number), index_name(number) + ".new", "durabus-1.index"):
+        assert index_number(other) == 0
 
 
 @given(st.integers(1, 10**18))

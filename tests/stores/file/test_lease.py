@@ -390,3 +390,32 @@ def test_the_thread_renews_and_tells_what_fails(world: World, monkeypatch: pytes
     ended._thread.join(20)
     assert not ended._thread.is_alive()
     ended.stop()
+
+
+# Who has the lock, for people
+
+
+def test_the_lock_file_says_who_has_it(world: World) -> None:
+    assert world.server().holder() == ""
+    first = world.server()
+    assert first.acquire_alone("host one, process 1") is True
+    other = world.server()
+    assert other.acquire_alone("host two, process 2") is False
+    assert other.holder() == "host one, process 1"
+    first.release()
+    assert other.acquire_alone("b") is True
+    assert world.disk.contents()[LOCK_NAME] == b"b\n", "nothing of the longer name is left"
+
+
+def test_a_full_disk_is_no_reason_not_to_have_the_lock(world: World) -> None:
+    world.disk.capacity_bytes = 0
+    first, other = world.server(), world.server()
+    assert first.acquire_alone("a") is True
+    assert other.acquire_alone("b") is False
+    assert other.holder() == ""
+
+
+def test_what_is_no_name_is_not_shown(world: World) -> None:
+    for content in (b"\x1b[31mred\n", b"\xff\xfe", b"\0" * 500, b"x" * 500):
+        world.disk.put(LOCK_NAME, content)
+        assert world.server().holder() in ("", "\ufffd\ufffd", "x" * 201), "no escape sequence gets into a terminal"

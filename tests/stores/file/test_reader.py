@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from durabus.stores.file.frame import Frame, FrameHead, Part, Place, encode_frame
 from durabus.stores.file.index import Entries
 from durabus.stores.file.layout import SegmentHeader
-from durabus.stores.file.reader import LOST, Reader, Stretch, bytes_before
+from durabus.stores.file.reader import LOST, Reader, Stretch, bytes_before, stamps_of
 from durabus.stores.file.segment import Segment
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
+from tests.stores.file.damage_steps import BadFiles
 
 MUCH = 1 << 40
 NAME = "segment"
@@ -40,9 +41,10 @@ class Shelf:
             parts = [Part(1, first, list(bodies), stamps, before)]
             if gap:  # another channel, whose run makes the table longer
                 parts.append(Part(2, first, [b""] * (gap // 8), [(0, 1)], 0))
-            self.files.write(self.segment.handle, offset, encode_frame(frame, parts, 0))
-            self.entries.add(frame.places[0])
-            self.places.append(frame.places[0])
+            data = encode_frame(frame, parts, 0)
+            self.files.write(self.segment.handle, offset, data)
+            self.entries.add(parts[0].entry, first, len(bodies), parts[0].bodies_bytes, stamps[-1][1])
+            self.places.append(self.entries.at(len(self.entries) - 1))
             first, before, offset = first + len(bodies), before + sum(map(len, bodies)), head.end
         self.count = first - 1
 
@@ -250,3 +252,77 @@ def test_a_single_message_needs_no_table() -> None:
     before = len(shelf.disk.calls)
     assert shelf.read(1) == ([b"alone"], [])
     assert shelf.disk.calls[before:] == [("read", NAME)]
+
+
+# Tables that are damaged
+
+
+@given(st.integers(0, 35), st.binary(min_size=1, max_size=36))
+def test_timestamps_that_are_damaged_lead_to_no_message_outside_of_their_run(at: int, noise: bytes) -> None:
+    """And where that shows, to the first one: rather too many than too few."""
+    shelf = Shelf([texts(3), texts(6, 0, 4)])
+    place = shelf.places[1]
+    shelf.damage(place.lengths_offset + 8 * place.count + at, noise[: 36 - at])
+    for moment in (0, 4001, 6000, 8001, 1 << 62):
+        assert 0 <= shelf.reader.find_time(shelf.segment, place, moment) <= place.count
+
+
+@pytest.mark.parametrize(
+    ("at", "data"),
+    [(0, b"\1"), (4, b"\0"), (12, b"\0"), (12, b"\6"), (24, b"\2"), (0, bytes(36)), (24, b"\xff" * 12)],
+    ids=["not from the start", "another first time", "twice at 0", "beyond", "twice at 2", "zeros", "noise"],
+)
+def test_timestamps_that_cannot_be_are_not_used(at: int, data: bytes) -> None:
+    shelf = Shelf([texts(3), texts(6, 0, 4)])
+    place = shelf.places[1]
+    shelf.damage(place.lengths_offset + 8 * place.count + at, data)
+    with pytest.raises(ValueError, match="damaged"):
+        stamps_of(shelf.files, shelf.segment, place)
+    assert shelf.reader.find_time(shelf.segment, place, 8000) == 0
+
+
+def test_timestamps_behind_the_end_of_the_file_are_not_used() -> None:
+    shelf = Shelf([texts(3), texts(6, 0, 4)])
+    place = shelf.places[1]
+    assert stamps_of(shelf.files, shelf.segment, place) == [(0, 4000), (2, 6000), (4, 8000)]
+    shelf.files.truncate(shelf.segment.handle, place.lengths_offset + 8 * place.count + 30)
+    with pytest.raises(ValueError, match="missing"):
+        stamps_of(shelf.files, shelf.segment, place)
+    assert shelf.reader.find_time(shelf.segment, place, 8000) == 0
+
+
+@given(st.integers(0, 23), st.binary(min_size=1, max_size=24))
+def test_lengths_that_are_damaged_make_bytes_wrong_by_no_more_than_their_run(at: int, noise: bytes) -> None:
+    shelf = Shelf([texts(3, 7), texts(6, 11, 4)])
+    place = shelf.places[1]
+    shelf.damage(place.lengths_offset + at, noise[: 24 - at])
+    for index in range(place.count):
+        found = bytes_before(shelf.files, shelf.segment, place, index)
+        assert place.bytes_before <= found <= place.bytes_before + place.bodies_bytes
+
+
+@pytest.mark.parametrize("size", [10, 3000, 400_000])
+def test_what_cannot_be_read_costs_nothing_else(size: int) -> None:
+    """One byte of a run, wherever it is: of its table, then all of the run; of a message, then that one."""
+    whole = [*texts(4, size), *texts(1, size, 5)]
+    shelf = Shelf([texts(4, size), texts(1, size, 5)])
+    place = shelf.places[0]
+    each = len(whole[0])
+    for bad, lost in (
+        (place.lengths_offset, [1, 2, 3, 4]),
+        (place.bodies_offset, [1]),
+        (place.bodies_offset + 2 * each, [3]),
+        (place.bodies_offset + 4 * each - 1, [4]),
+        (shelf.places[1].bodies_offset, [5]),
+    ):
+        files = BadFiles(shelf.disk, {bad})
+        handle = files.open(NAME, False)
+        segment = Segment(shelf.segment.header, handle)
+        found: dict[int, bytes] = {}
+        while len(found) < 5:
+            first = len(found) + 1
+            rows = shelf.entries.rows(shelf.entries.find(first), len(shelf.entries))
+            bodies, missing = Reader(files).read([Stretch(segment, rows, first, 6)], MUCH)
+            found.update(enumerate(bodies, first))
+            assert [sequence for sequence, one in enumerate(bodies, first) if not one] == missing
+        assert found == {number: LOST if number in lost else one for number, one in enumerate(whole, 1)}

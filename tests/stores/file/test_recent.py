@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durabus.stores.file.recent import RecentMessages
+from durabus.streaming.store_port import Run
 
 MUCH = 1 << 40
 
@@ -16,7 +17,9 @@ def bodies_of(first: int, count: int, size: int = 0) -> list[bytes]:
 
 
 def add(recent: RecentMessages, channel_id: int, first: int, bodies: list[bytes]) -> None:
-    recent.add(channel_id, first, bodies, sum(map(len, bodies)))
+    run = Run(channel_id, first)
+    run.bodies = bodies
+    recent.add(recent.tail(channel_id), run, sum(map(len, bodies)))
 
 
 def test_what_was_added_is_found_up_to_the_end_of_its_run() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from durabus.errors import StoreError
-from durabus.stores.file.layout import LOCK_NAME, segment_name
+from durabus.stores.file.layout import LOCK_NAME, head_name, segment_name
 from durabus.stores.file.store import FileStore
 from durabus.streaming.store_port import FATAL, REFUSED
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
@@ -27,7 +28,7 @@ async def test_a_directory_is_made_when_it_is_not_there(tmp_path: Path) -> None:
     await desk.recover()
     await desk.put(3)
     await desk.store.close()
-    assert sorted(listed(directory)) == [segment_name(1), LOCK_NAME]
+    assert sorted(listed(directory)) == [head_name(1), segment_name(1), LOCK_NAME]
     assert {path.stat().st_mode & 0o777 for path in listed(directory).values()} == {0o600}
     again = Desk(FileStore(str(directory)))
     await again.recover()
@@ -50,21 +51,11 @@ async def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_the_data_of_the_original_is_refused_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "server.dat").write_bytes(b"theirs")
-    store = FileStore(str(tmp_path))
-    with pytest.raises(StoreError, match="holds the data of a NATS Streaming Server"):
-        await store.recover(None)
-    await store.close()
-    assert (tmp_path / "server.dat").read_bytes() == b"theirs"
-    assert set(listed(tmp_path)) <= {"server.dat", LOCK_NAME}
-
-
 async def test_what_cannot_be_read_at_a_start_is_said_in_words() -> None:
     disk = SimulatedDisk()
     async with opened(SimulatedFiles(disk)) as desk:
         await desk.put()
-    for kind in ("names", "open", "read", "map", "sync", "sync_directory", "size"):
+    for kind in ("names", "open", "sync", "sync_directory", "size"):
         again = disk.kill()
         again.fail(2 if kind == "names" else 1, broken(), kind=kind)
         store = FileStore("simulated", SimulatedFiles(again), SMALL)
@@ -93,10 +84,12 @@ async def test_another_process_has_the_directory(tmp_path: Path) -> None:
     try:
         assert await asyncio.wait_for(other.stdout.readline(), PATIENCE_S) == b"locked\n"
         store = FileStore(str(tmp_path))
+        store.lock_wait_s = 0
         with pytest.raises(StoreError) as caught:
             await store.recover(None)
         assert str(caught.value) == (
-            f"another server uses the directory {tmp_path}: stop it first, or give this one another -dir"
+            f"another server uses the directory {tmp_path}: stop it first, or give this one another -dir "
+            "(another server holds durabus.lock)"
         )
         assert list(listed(tmp_path)) == [LOCK_NAME]
     finally:
@@ -108,14 +101,41 @@ async def test_another_process_has_the_directory(tmp_path: Path) -> None:
 
 async def test_another_store_of_this_process_has_the_directory(tmp_path: Path) -> None:
     one, two = FileStore(str(tmp_path)), FileStore(str(tmp_path))
+    two.lock_wait_s = 0
     await one.recover(None)
-    with pytest.raises(StoreError, match="another server uses the directory"):
+    with pytest.raises(
+        StoreError, match=rf"another server uses the directory .*\(.*, process {os.getpid()} holds durabus.lock\)"
+    ):
         await two.recover(None)
     await two.close()
     with pytest.raises(StoreError, match="another server uses the directory"):
         await two.recover(None)
     await one.close()
     await two.recover(None)
+    await two.close()
+
+
+async def test_a_server_that_is_stopping_is_waited_for(tmp_path: Path) -> None:
+    """A rolling restart: the one before has the directory for a moment longer."""
+    one, two = FileStore(str(tmp_path)), FileStore(str(tmp_path))
+    await one.recover(None)
+    said: list[str] = []
+    is_waiting = asyncio.Event()
+
+    def on_progress(line: str) -> None:
+        said.append(line)
+        is_waiting.set()
+
+    two.on_progress = on_progress
+    two.lock_wait_s = PATIENCE_S
+    recovering = asyncio.ensure_future(two.recover(None))
+    await asyncio.wait_for(is_waiting.wait(), PATIENCE_S)
+    assert not recovering.done()
+    await one.close()
+    await asyncio.wait_for(recovering, PATIENCE_S)
+    assert len(said) == 1
+    assert f"The directory {tmp_path} is in use by " in said[0]
+    assert f"process {os.getpid()}: waiting up to 20s, in case that is stopping" in said[0]
     await two.close()
 
 
@@ -146,6 +166,7 @@ def open_files(directory: Path) -> list[str]:
 # Writing
 
 
+@pytest.mark.row(148)
 async def test_waiting_batches_share_a_sync_and_end_in_order() -> None:
     disk = SimulatedDisk()
     files = GatedFiles(disk, "sync")
@@ -164,6 +185,7 @@ async def test_waiting_batches_share_a_sync_and_end_in_order() -> None:
         assert await desk.messages() == wanted(12)
 
 
+@pytest.mark.row(148)
 async def test_nothing_is_said_before_the_sync_has_returned() -> None:
     disk = SimulatedDisk()
     files = GatedFiles(disk, "sync")
@@ -313,7 +335,7 @@ async def opening() -> AsyncGenerator[tuple[Desk, GatedFiles, "asyncio.Task[obje
     disk = SimulatedDisk()
     async with opened(SimulatedFiles(disk)) as first:
         await first.put(3)
-    files = GatedFiles(disk.kill(), "map")
+    files = GatedFiles(disk.kill(), "read")
     files.gate.clear()
     desk = Desk(FileStore("simulated", files, SMALL))
     recovering: asyncio.Task[object] = asyncio.ensure_future(desk.store.recover(None))
@@ -345,7 +367,7 @@ async def test_what_is_asked_while_opening_is_answered_afterwards(opening: Openi
 async def test_what_is_asked_while_opening_is_answered_even_when_that_fails(opening: Opening) -> None:
     desk, files, recovering = opening
     page, seek = desk.probe.ask_page(1, 2, 10, MUCH), desk.probe.ask_seek(1, 1)
-    files._disk.fail(1, broken(), kind="map")
+    files._disk.fail(1, broken(), kind="sync")
     files.gate.set()
     with pytest.raises(StoreError, match="input/output error"):
         await recovering

@@ -71,7 +71,7 @@ async def test_a_read_that_fails_is_answered_and_may_succeed_later() -> None:
     async with opened(files) as desk:
         files._disk.fail(1, broken(), kind="read")
         page = await desk.probe.page(desk.probe.ask_page(1, 1, 10, MUCH))
-        assert page in ([], [b""])
+        assert page in ([], [b""], wanted(3))
         assert await desk.messages() == wanted(3)
 
 

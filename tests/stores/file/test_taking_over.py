@@ -210,7 +210,7 @@ def test_what_is_reported_stays_whoever_is_stopped_when(part: int) -> None:
     for seed in range(part * 12, part * 12 + 12):
         history = History(seed)
         try:
-            history.play(900)
+            history.play(1400)
             history.verify()
         except BaseException as error:
             error.add_note(f"seed {seed}")

@@ -107,6 +107,7 @@ def test_what_was_written_is_durable() -> None:
     assert frames(desk.disk.durable_contents()) == [1, 2, 3, 4]
 
 
+@pytest.mark.row(148)
 def test_all_that_waits_takes_one_write_and_one_sync() -> None:
     desk = started()
     before = len(desk.disk.calls)

@@ -3,7 +3,13 @@
 import pytest
 
 from durabus.errors import StoreError
-from durabus.streaming.records import decode_channel_name, decode_client, decode_server, decode_subscription
+from durabus.streaming.records import (
+    decode_channel_name,
+    decode_client,
+    decode_server,
+    decode_subscription,
+    encode_server,
+)
 from durabus.streaming.store_port import (
     KIND_CHANNEL,
     KIND_CLIENT,
@@ -13,6 +19,7 @@ from durabus.streaming.store_port import (
     Recovered,
 )
 from durabus.wire.stan_messages import encode_message
+from durabus.wire.varint import bytes_field
 from tests.stores.sql.driving import driven
 from tests.stores.sql.original_rows import SERVER, blob, write_original
 from tests.stores.sql_harness import ask, open_store
@@ -98,6 +105,28 @@ async def test_the_original_finds_what_it_needs_again(kind: str, source: str) ->
     server = {"postgres": "encode(proto, 'hex')", "mysql": "HEX(proto)", "sqlite": "proto"}
     assert ask(kind, source, f"SELECT id, {server[kind]}, version FROM ServerInfo")[0][0] == "test-cluster"
     assert ask(kind, source, f"SELECT {server[kind]} FROM ServerInfo")[0][0].lower() == SERVER.hex()
+
+
+@pytest.mark.parametrize("fields", [(), (3, 4, 5), (2, 3, 4, 5, 6), (2, 3, 4, 5, 6, 7, 9)])
+async def test_an_older_original_knew_fewer_subjects(kind: str, source: str, fields: tuple[int, ...]) -> None:
+    """Its channels are served all the same; what it wrote of itself is there for it to read again."""
+    write_original(kind, source, single_rows=False)
+    subjects = b"".join(bytes_field(number, b"_STAN.old.abcdef.%d" % number) for number in fields)
+    proto = bytes_field(1, b"test-cluster") + subjects
+    ask(kind, source, f"UPDATE ServerInfo SET proto={blob(kind, proto)}")
+    async with driven(open_store(kind, source)) as driver:
+        recovered = await driver.recover()
+        assert [text for text in recovered.damage if "ServerInfo" in text] == []
+        assert decode_server(entries(recovered, KIND_SERVER)[b"server"]).cluster_id == b"test-cluster"
+        assert figures(recovered)[1] == (4, 10)
+        batch = driver.batch()
+        batch.state.append((KIND_SERVER, b"server", encode_server(b"test-cluster", 9, 9)))
+        assert await driver.submit(batch) is None
+    shown = {"postgres": "encode(proto, 'hex')", "mysql": "HEX(proto)", "sqlite": "proto"}[kind]
+    written = bytes.fromhex(ask(kind, source, f"SELECT {shown} FROM ServerInfo")[0][0])
+    assert written.endswith(subjects)
+    async with driven(open_store(kind, source)) as driver:
+        assert decode_server(entries(await driver.recover(), KIND_SERVER)[b"server"]).channel_id_last == 9
 
 
 @pytest.mark.row(155)

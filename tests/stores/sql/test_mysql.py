@@ -1,13 +1,18 @@
 """MySQL and MariaDB beyond what every database does."""
 
+import asyncio
+
 import pytest
 from asyncmy.errors import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from durabus.errors import StoreError
+from durabus.stores.sql import mysql
 from durabus.stores.sql import statements as sql
-from durabus.stores.sql.mysql import MysqlDatabase, _filled, _literal, _outcome
+from durabus.stores.sql.database import WriteFailedError
+from durabus.stores.sql.mysql import MysqlDatabase, _filled, _literal
+from durabus.stores.sql.plan import Changes
 from durabus.stores.sql.source import parse_mysql
 from durabus.streaming.store_port import REFUSED, UNKNOWN, Cursor
 from tests.databases import PASSWORD, MariadbServer, mariadb_server
@@ -37,7 +42,7 @@ def source() -> str:
     ],
 )
 def test_how_it_fails(error: Exception, is_committing: bool, expected: int) -> None:
-    assert _outcome(error, is_committing) == expected
+    assert MysqlDatabase(parse_mysql("u@/db"))._outcome(error, is_committing) == expected
 
 
 @given(st.one_of(st.text(), st.binary(), st.integers(), st.booleans(), st.none()))
@@ -86,10 +91,10 @@ async def test_a_commit_that_is_not_on_the_disk_is_told(source: str) -> None:
     ask("mysql", source, "SET GLOBAL innodb_flush_log_at_trx_commit=2")
     try:
         async with driven(open_store("mysql", source)) as driver:
-            damage = (await driver.recover()).damage
+            weaknesses = (await driver.recover()).weaknesses
     finally:
         ask("mysql", source, "SET GLOBAL innodb_flush_log_at_trx_commit=1")
-    assert damage == [
+    assert weaknesses == [
         (
             "sql: MySQL runs with innodb_flush_log_at_trx_commit=2: "
             "what was acknowledged is lost when the machine of the database fails"
@@ -177,3 +182,36 @@ async def test_an_answer_that_does_not_come(source: str) -> None:
         await connection.query("UNLOCK TABLES")
         connection.close()
         await driver.recover()
+
+
+async def test_a_connection_without_a_sign_of_life_gives_up_its_locks(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that lost its power does not keep the next one away until somebody looks after it."""
+    monkeypatch.setattr(mysql, "_SILENCE_S", 1)
+    monkeypatch.setattr(mysql, "_SIGN_S", 3600.0)
+    gone, following = MysqlDatabase(parse_mysql(source)), MysqlDatabase(parse_mysql(source))
+    await gone.open(True)
+    await following.open(True)  # within the time that it waits for the lock
+    with pytest.raises(WriteFailedError):
+        await gone.transact(Changes(), "")
+    await following.close()
+    await gone.close()
+
+
+async def test_a_connection_that_is_lost_is_found_out_without_work(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql, "_SIGN_S", 0.01)
+    database, other = MysqlDatabase(parse_mysql(source)), MysqlDatabase(parse_mysql(source))
+    await database.open(True)
+    assert database._signs is not None
+    (row,) = await database.fetch(f"SELECT IS_USED_LOCK('{database._own_name}')")
+    killer = await other._connect()
+    await killer.query(f"KILL {row[0]}")
+    async with asyncio.timeout(20):
+        await database._signs
+    with pytest.raises(WriteFailedError, match="the connection to the database is lost"):
+        await database.transact(Changes(), "")
+    killer.close()
+    await database.close()

@@ -22,6 +22,7 @@ from durabus.streaming.store_port import (
     Cursor,
     Run,
 )
+from durabus.wire.stan_messages import encode_message
 
 
 def known() -> Contents:
@@ -253,3 +254,46 @@ def test_a_subscription_that_is_made_again_has_no_position() -> None:
     batch.cursors = [Cursor(5, 9, [])]
     changes = plan(batch, known(), Rules())
     assert names(changes) == [sql.DELETE_SUBSCRIPTION, sql.DELETE_PENDING, sql.INSERT_SUBSCRIPTION]
+
+
+def lost_rows(changes: Changes) -> list[tuple[object, ...]]:
+    """Rows that only keep a number: channel, sequence, timestamp, size, without the data."""
+    return [row[:4] for row in rows(changes, sql.INSERT_MESSAGE)]
+
+
+def test_a_lost_message_has_no_row_unless_it_is_the_last_one() -> None:
+    contents = known()
+    batch = batch_of()
+    batch.runs = [run_of(1, 11, b"a", b"", b"c", b""), run_of(2, 1, b"")]
+    changes = plan(batch, contents, Rules())
+    assert changes.has_lost
+    assert (changes.messages.sequences, changes.messages.bodies) == ([11, 13], [b"a", b"c"])
+    assert lost_rows(changes) == [(1, 14, 100, 0), (2, 1, 100, 0)]
+    data = rows(changes, sql.INSERT_MESSAGE)[0][4]
+    assert data == encode_message(14, b"one", b"", b"", 100), "to the original it is a message without data"
+    assert [bodies for _, _, bodies in changes.segments] == [[b"a", b"", b"c", b""], [b""]]
+    apply(changes, contents)
+    assert [(one.last, one.lost_last) for one in contents.channels.values()] == [(14, 14), (1, 1)]
+
+
+def test_the_row_goes_when_there_is_another_message() -> None:
+    contents = known()
+    contents.channels[1].lost_last = 10
+    batch = batch_of()
+    batch.runs = [run_of(1, 11, b"", b""), run_of(1, 13, b"c")]
+    changes = plan(batch, contents, Rules())
+    assert rows(changes, sql.DELETE_LOST) == [(1, 10)]
+    assert lost_rows(changes) == []
+    assert changes.messages.sequences == [13]
+    apply(changes, contents)
+    assert contents.channels[1].lost_last == 0
+    assert not plan(batch_of(), contents, Rules()).has_lost
+
+
+def test_a_lost_message_of_a_channel_that_is_new_or_goes() -> None:
+    batch = batch_of((KIND_CHANNEL, b"3", encode_channel_name(b"three")), (KIND_CHANNEL, b"1", None))
+    batch.runs = [run_of(3, 5, b""), run_of(1, 11, b"")]
+    batch.floors[3] = 6
+    changes = plan(batch, known(), Rules())
+    assert lost_rows(changes) == [(3, 5, 100, 0)]
+    assert rows(changes, sql.RAISE_FLOOR) == [(5, 3)]

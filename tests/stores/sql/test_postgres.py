@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from durabus.errors import StoreError
-from durabus.stores.sql.postgres import PostgresDatabase, _outcome
+from durabus.stores.sql.postgres import PostgresDatabase
 from durabus.stores.sql.source import parse_postgres
 from durabus.streaming.store_port import REFUSED, UNKNOWN
 from tests.databases import PASSWORD, postgres_server
@@ -41,7 +41,7 @@ def answer(state: str) -> asyncpg.PostgresError:
     ],
 )
 def test_how_it_fails(error: Exception, is_committing: bool, expected: int) -> None:
-    assert _outcome(error, is_committing) == expected
+    assert PostgresDatabase(parse_postgres("user=u"))._outcome(error, is_committing) == expected
 
 
 @pytest.mark.row(157)

@@ -23,6 +23,25 @@ async def test_every_commit_is_synchronised(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_messages_in_any_number_are_stored(tmp_path: Path) -> None:
+    """They are inserted 64 at once, and the rest one by one."""
+    async with driven(open_store("sqlite", str(tmp_path / "x.db"))) as driver:
+        await driver.begin()
+        first = 1
+        for count in (1, 63, 64, 65, 200):
+            batch = driver.batch()
+            driver.publish(batch, first, count)
+            assert await driver.submit(batch) is None
+            first += count
+        await driver.recover()
+        assert await driver.messages() == bodies(1, first - 1)
+        rows = await driver.store._database.fetch(
+            "SELECT seq, timestamp, size, length(data) FROM Messages ORDER BY seq"
+        )
+        assert [(row[0], row[1]) for row in rows] == [(sequence, sequence) for sequence in range(1, first)]
+        assert all(row[2] == row[3] for row in rows)
+
+
 def failure(code: int) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("no")
     error.sqlite_errorcode = code

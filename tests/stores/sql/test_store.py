@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from durabus.errors import StoreError
-from durabus.stores.sql.plan import Rules
+from durabus.stores.sql.plan import Changes, Rules
 from durabus.stores.sql.sqlite import SqliteDatabase
 from durabus.stores.sql.store import SqlStore
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT, REFUSED, UNKNOWN, Cursor, Recovered
@@ -74,6 +74,47 @@ async def test_messages_are_read_from_the_database_too(kind: str, source: str) -
         assert driver.store.read_now(1, 1, 10, 1 << 20) is None
         assert await driver.messages() == bodies(1, 3000)
         assert driver.store.read_now(1, 3001, 10, 1 << 20) == []
+
+
+async def test_the_database_has_the_next_batch_before_acknowledgements_go_out(source: str, kind: str) -> None:
+    """So it works on it meanwhile. That it does nothing else in between is what `began` shows."""
+    async with driven(open_store(kind, source)) as driver:
+        await driver.begin()
+        began: list[int] = []
+        database = driver.store._database
+        transact = database.transact
+
+        async def watched(changes: Changes, owner: str) -> None:
+            began.append(len(changes.messages.bodies))
+            await transact(changes, owner)
+
+        seen: list[list[int]] = []
+        driver.probe.at_durable = lambda number: seen.append(list(began))
+        database.transact = watched  # type: ignore[method-assign]
+        for first, count in ((1, 10), (11, 20)):
+            batch = driver.batch()
+            driver.publish(batch, first, count)
+            driver.probe.submit(batch)
+        await driver.probe.wait_all_ended()
+        driver.probe.check()
+        assert seen == [[10, 20], [10, 20]]
+        assert driver.probe.durable[-2:] == [2, 3]
+        assert await driver.messages() == bodies(1, 30)
+
+
+async def test_what_is_committed_is_reported_before_a_failure(kind: str, source: str) -> None:
+    async with driven(open_store(kind, source)) as driver:
+        await driver.begin()
+        reports: list[int] = []
+        driver.probe.at_durable = reports.append
+        for first in (1, 7):  # the second leaves a gap, so it fails without a word to the database
+            batch = driver.batch()
+            driver.publish(batch, first, 3)
+            driver.probe.submit(batch)
+        await driver.probe.wait_all_ended()
+        driver.probe.check()
+        assert reports == [2]
+        assert list(driver.probe.failed) == [3]
 
 
 @pytest.mark.parametrize("connections_max", [1, 2])

@@ -20,13 +20,14 @@ class NotingDatabase(Database):
     def __init__(self) -> None:
         self.deleted: list[Row] = []
         self.failures = 0
+        self.reason = "no"
         self.news = asyncio.Event()
 
     async def execute(self, statement: str, arguments: Row = ()) -> int:
         self.news.set()
         if self.failures:
             self.failures -= 1
-            raise StoreError("no")
+            raise StoreError(self.reason)
         assert statement == sql.SWEEP_MESSAGES
         self.deleted.append(arguments)
         return 1
@@ -100,6 +101,41 @@ async def test_after_an_error_it_goes_on() -> None:
     await database.wait(2)
     await sweeper.stop()
     assert database.deleted == [(1, 1, PIECE + 1), (1, PIECE + 1, PIECE + 3)]
+
+
+async def test_each_problem_is_told_once() -> None:
+    contents, one = channel(PIECE + 3)
+    database = NotingDatabase()
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        database.news.set()
+
+    sweeper = Sweeper(database, contents, 0.01, note)
+
+    async def fail(count: int, reason: str) -> None:
+        database.failures, database.reason = count, reason
+        done = len(database.deleted) + 1
+        one.first += 1
+        sweeper.floor_raised(one)
+        await database.wait(done)
+
+    sweeper.start()
+    await database.wait(2)
+    await fail(3, "no")
+    await fail(1, "no")  # again, after it went well
+    database.failures, database.reason = 10**9, "not yet"
+    one.first += 1
+    sweeper.floor_raised(one)
+    async with asyncio.timeout(20):
+        while len(told) < 3:
+            database.news.clear()
+            await database.news.wait()
+    await fail(1, "never")
+    await sweeper.stop()
+    begin = "what was removed is still in the tables, this is tried again: "
+    assert told == [begin + reason for reason in ("no", "no", "not yet", "never")]
 
 
 @pytest.mark.row(155)

@@ -5,10 +5,10 @@ from types import ModuleType
 
 import pytest
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import Batch, Store
 from durabus.testing.conformance import Check, run_check
-from durabus.testing.delegate import DelegatingStore
 from tests.stores.harnesses import MemoryHarness, copy_of, harness_of
 
 # The name of a check, a store that fails it, and what is said then.

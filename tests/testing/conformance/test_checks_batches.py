@@ -6,7 +6,7 @@ import pytest
 
 from durabus.streaming.store_port import Batch, Lease
 from durabus.testing.conformance import Check, checks_batches
-from tests.stores.broken_stores import DoubledSequence, EarlyAcknowledgement, UnsyncedAcknowledgement
+from tests.stores.broken_stores import DoubledSequence, EarlyAcknowledgement, GoesOn, UnsyncedAcknowledgement
 from tests.testing.conformance.mutants import Mutant, Mutants, Parts, assert_catches, unlisted
 
 
@@ -67,6 +67,7 @@ MUTANTS: Mutants = {
     "resubmitting_changes_nothing": (DoubledSequence, "has last_sequence 28, not 14"),
     "overlapping_run_adds_the_rest": (LeavesOutTheRest, "has last_sequence 14, not 20"),
     "gap_is_refused": (RefusesHalf, "the state of (kind, key) (1, b'nobody') is"),
+    "after_a_failure_everything_fails": (GoesOn, "which was decided after it, was stored"),
 }
 
 

@@ -80,6 +80,16 @@ class LosesEndsOfBlocks(Page):
         return page[1:] if first % 4096 == 1 and first > 1 else page
 
 
+class LeavesOutTheLost(Page):
+    def page(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes]:
+        return [body for body in super().page(channel_id, first, count_max, bytes_max) if body]
+
+
+class FillsHoles(Page):
+    def page(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes]:
+        return [body or b"?" for body in super().page(channel_id, first, count_max, bytes_max)]
+
+
 class KeepsTheLists(Mutant):
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +118,8 @@ MUTANTS: Mutants = {
     "pages_belong_to_the_reader": (LendsItsPages, "from 1 on there are 0 messages, not 10"),
     "many_thousand_messages": (LosesEndsOfBlocks, "channel 1 has "),
     "batch_is_read_once": (KeepsTheLists, "is None, not b"),
+    "lost_messages_keep_their_numbers": (LeavesOutTheLost, "where some are lost,"),
+    "lost_messages_stay_lost": (FillsHoles, "are read after opening again"),
 }
 
 

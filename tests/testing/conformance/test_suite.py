@@ -31,6 +31,7 @@ def test_what_is_not_promised_is_not_checked() -> None:
         "everything_is_found_again",
         "work_goes_on_after_reopening",
         "deleted_stays_deleted",
+        "lost_messages_stay_lost",
         "resubmitting_after_reopening",
         "random_history_with_restarts",
     }

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import ChannelState, Cursor, Lease, Recovered, Store
 from durabus.testing.conformance import Check, Trial
-from durabus.testing.delegate import DelegatingStore
 from durabus.wire.stan_messages import encode_message
 from tests.stores.harnesses import MemoryHarness, SlowHarness
 

@@ -3,12 +3,14 @@
 It works on what was wanted when it began; what goes meanwhile is dead weight in the new file, and nothing else.
 """
 
+import contextlib
 import secrets
 import struct
 from typing import Final
 
 from durabus.stores.file.files import Files
-from durabus.stores.file.frame import Frame, FrameHead, Part, Place, encode_frame, stamps_from
+from durabus.stores.file.frame import Frame, FrameHead, Part, encode_frame, stamps_from
+from durabus.stores.file.head import Mark, write_head
 from durabus.stores.file.index import write_index
 from durabus.stores.file.layout import (
     COMPACTED,
@@ -17,10 +19,10 @@ from durabus.stores.file.layout import (
     encode_header,
     segment_name,
 )
-from durabus.stores.file.reader import Reader, Stretch, bytes_before
+from durabus.stores.file.reader import Reader, Stretch, bytes_before, stamps_of
 from durabus.stores.file.segment import Segment
 
-__all__ = ["compact", "live_share"]
+__all__ = ["Rewriting", "compact", "live_share"]
 
 _WRITE_BYTES: Final = 1024 * 1024
 _STAMP: Final = struct.Struct("<IQ")
@@ -38,40 +40,89 @@ def live_share(segment: Segment, floors: dict[int, int]) -> float:
     return live / total if total else 0.0
 
 
+class Rewriting:
+    """A sealed segment that is being written again, under another name until `finish`: a frame for each run.
+
+    Whatever happens, `abandon` comes in the end. Raises OSError.
+    """
+
+    def __init__(self, files: Files, old: SegmentHeader) -> None:
+        """Begin; `old` is the header of the segment as it is."""
+        self._files = files
+        self._name = segment_name(old.number)
+        self._new_name = self._name + files.new_suffix
+        header = SegmentHeader(old.number, old.epoch, 1, old.previous_end, secrets.randbits(64), COMPACTED)
+        self._pieces = [encode_header(header)]
+        self._waiting_bytes = HEADER_BYTES
+        self._written = 0
+        self._number = 1
+        self._crc = header.crc
+        if self._new_name in files.names():
+            files.remove(self._new_name)
+        self._made = Segment(header, files.create(self._new_name))
+
+    def add(
+        self, channel_id: int, first: int, bodies: list[bytes], stamps: list[tuple[int, int]], bytes_before: int
+    ) -> None:
+        """Add the next run. Those of a channel come in their order."""
+        head = FrameHead()
+        head.offset = self._written + self._waiting_bytes
+        head.number, head.previous_crc, head.epoch = self._number, self._crc, self._made.header.epoch
+        part = Part(channel_id, first, bodies, stamps, bytes_before)
+        encoded = encode_frame(Frame(head), [part], self._made.header.salt)
+        self._number, self._crc = self._number + 1, head.crc
+        runs = self._made.index.entries_to_add(channel_id)
+        runs.add(part.entry, first, len(bodies), part.bodies_bytes, stamps[-1][1])
+        self._pieces.append(encoded)
+        self._waiting_bytes += len(encoded)
+        if self._waiting_bytes >= _WRITE_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        self._files.write(self._made.handle, self._written, b"".join(self._pieces))
+        self._written += self._waiting_bytes
+        self._pieces, self._waiting_bytes = [], 0
+
+    def finish(self) -> Segment:
+        """Put it in the place of the segment as it was."""
+        files, made = self._files, self._made
+        self._write()
+        made.end = made.index.end = self._written
+        if self._number > 1:
+            made.mark = Mark(made.number, made.header.salt, self._number - 1, made.end, self._crc)
+        files.sync(made.handle)
+        files.rename(self._new_name, self._name)
+        files.sync_directory()
+        made.index = write_index(files, made.index, made.number, made.header.salt) or made.index
+        made.is_sealed = made.is_indexed = True
+        with contextlib.suppress(OSError):  # the next start sees that it does not fit, and makes it
+            write_head(files, made.number, made.handle, HEADER_BYTES, made.mark)
+        return made
+
+    def abandon(self) -> None:
+        """Close it, unless it is finished: what is there of it goes with the next start."""
+        if not self._made.is_indexed:
+            self._files.close(self._made.handle)
+
+
 def compact(files: Files, segment: Segment, floors: dict[int, int]) -> Segment | None:
     """The same segment with its wanted messages only, in the place of the old file; None when one of them is damaged.
 
     Raises OSError; then the old file is still in its place.
     """
-    name = segment_name(segment.number)
-    old = segment.header
-    header = SegmentHeader(old.number, old.epoch, 1, old.previous_end, secrets.randbits(64), COMPACTED)
-    data = encode_header(header)
-    if name + files.new_suffix in files.names():
-        files.remove(name + files.new_suffix)
-    made = Segment(header, files.create(name + files.new_suffix))
+    rewriting = Rewriting(files, segment.header)
     try:
-        if _copy(files, segment, floors, made, data):
-            files.sync(made.handle)
-            files.rename(name + files.new_suffix, name)
-            files.sync_directory()
-            made.index = write_index(files, made.index, made.number, header.salt) or made.index
-            made.is_sealed = made.is_indexed = True
-            return made
-        files.remove(name + files.new_suffix)
+        if _copy(files, segment, floors, rewriting):
+            return rewriting.finish()
+        files.remove(segment_name(segment.number) + files.new_suffix)
         return None
     finally:
-        if not made.is_indexed:
-            files.close(made.handle)
+        rewriting.abandon()
 
 
-def _copy(files: Files, segment: Segment, floors: dict[int, int], made: Segment, data: bytes) -> bool:
-    """Write the wanted messages of `segment` behind `data`; False when one of them is damaged."""
+def _copy(files: Files, segment: Segment, floors: dict[int, int], rewriting: Rewriting) -> bool:
+    """Write the wanted messages of `segment`; False when one of them is damaged."""
     reader = Reader(files)
-    pieces = [data]
-    waiting_bytes = len(data)
-    written = 0
-    number, crc = 1, made.header.crc
     for channel_id, _, last, _, _ in segment.index.channels():
         floor = floors.get(channel_id)
         if floor is None or floor > last:
@@ -90,28 +141,11 @@ def _copy(files: Files, segment: Segment, floors: dict[int, int], made: Segment,
                 bodies, lost = reader.read([Stretch(segment, entries.rows(row, row + 1), first, stop)], _WRITE_BYTES)
                 if lost or not bodies:
                     return False
-                head = FrameHead()
-                head.offset = written + waiting_bytes
-                head.number, head.previous_crc, head.epoch = number, crc, made.header.epoch
-                stamps = _stamps(files, segment, place, first - place.first)
+                try:
+                    stamps = stamps_from(stamps_of(files, segment, place), first - place.first)
+                except ValueError:
+                    return False
                 before = bytes_before(files, segment, place, first - place.first)
-                frame = Frame(head)
-                encoded = encode_frame(frame, [Part(channel_id, first, bodies, stamps, before)], made.header.salt)
-                number, crc = number + 1, head.crc
-                made.index.add(frame.places[0])
-                pieces.append(encoded)
-                waiting_bytes += len(encoded)
+                rewriting.add(channel_id, first, bodies, stamps, before)
                 first += len(bodies)
-            if waiting_bytes >= _WRITE_BYTES:
-                files.write(made.handle, written, b"".join(pieces))
-                written += waiting_bytes
-                pieces, waiting_bytes = [], 0
-    files.write(made.handle, written, b"".join(pieces))
-    made.end = made.index.end = max(written + waiting_bytes, HEADER_BYTES)
     return True
-
-
-def _stamps(files: Files, segment: Segment, place: Place, skip: int) -> list[tuple[int, int]]:
-    """The timestamps of a run, for its messages from index `skip` on."""
-    data = files.read(segment.handle, place.lengths_offset + 8 * place.count, _STAMP.size * place.stamp_count)
-    return stamps_from(_STAMP.iter_unpack(data), skip)

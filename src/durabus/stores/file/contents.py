@@ -6,6 +6,8 @@ Everything is as decided: what is being written counts already, since what follo
 from array import array
 
 from durabus.stores.file.frame import Figures, Frame
+from durabus.stores.file.index import Entries
+from durabus.stores.file.recent import Tail
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION, Cursor
 
 __all__ = ["ChannelLog", "Contents"]
@@ -29,6 +31,11 @@ class ChannelLog:
         self.durable_last = 0
         self.firsts = array("Q")
         self.segments = array("Q")
+        self.last_segment = 0  # the last of these
+        self.entries: Entries | None = None  # its runs there, once something was written
+        self.tail: Tail | None = None  # its newest messages, once something was written
+        self.batch_mark = 0  # of the last batch with messages for it
+        self.is_gone = False  # deleted
 
     def append(self, first: int, count: int, bytes_ever: int, timestamp_ns: int) -> None:
         """Messages were added at the end; `bytes_ever` are those of all bodies up to there, lost ones too."""
@@ -65,6 +72,10 @@ class Contents:
         for place in frame.places:
             bytes_ever = place.bytes_before + place.bodies_bytes
             self.channel(place.channel_id).append(place.first, place.count, bytes_ever, place.last_timestamp_ns)
+        return self.apply_rest(frame)
+
+    def apply_rest(self, frame: Frame) -> list[ChannelLog]:
+        """Let all but the messages of `frame` take effect; the channels that went with it."""
         for channel_id, floor in frame.floors:
             log = self.channels.get(channel_id)
             if log is not None:
@@ -80,6 +91,7 @@ class Contents:
             if kind == KIND_CHANNEL:
                 log = self.channels.pop(_number(key), None)
                 if log is not None:
+                    log.is_gone = True
                     gone.append(log)
             elif kind == KIND_SUBSCRIPTION:
                 self.cursors.pop(_number(key), None)

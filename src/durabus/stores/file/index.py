@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from durabus.stores.file.files import Files
-from durabus.stores.file.frame import Place
+from durabus.stores.file.frame import RUN_ENTRY, Place
 from durabus.stores.file.layout import index_name
+from durabus.stores.file.salvage import read_piece
 
-__all__ = ["ENTRY_BYTES", "Entries", "SegmentIndex", "decode_index", "encode_index", "unpack_rows", "write_index"]
+__all__ = [
+    "ENTRY_BYTES",
+    "Entries",
+    "SegmentIndex",
+    "decode_index",
+    "encode_index",
+    "is_readable",
+    "unpack_rows",
+    "write_index",
+]
 
 ENTRY_BYTES: Final = 64
 _MAGIC: Final = b"DURAIDX\n"
@@ -22,10 +32,11 @@ _HEADER: Final = struct.Struct("<8sIIQQQQQII")
 _HEADER_BYTES: Final = 64
 _CHANNEL: Final = struct.Struct("<QQQQQQQII")
 _CHANNEL_BYTES: Final = 64
-_ENTRY: Final = struct.Struct("<QIIQQQQQII")
 _FIRST: Final = struct.Struct("<Q")
 _TIME_AT: Final = 48
 """Where the first timestamp is in an entry."""
+_ADDED_MAX: Final = 64
+"""Runs that are kept one by one, which is quicker and takes more memory."""
 _REMEMBERED_MAX: Final = 256
 """Channels of a sealed segment whose entries need not be checked again."""
 
@@ -33,41 +44,46 @@ _REMEMBERED_MAX: Final = 256
 class Entries:
     """The runs of one channel in one segment, ascending."""
 
-    def __init__(self) -> None:
-        """No runs yet."""
-        self.data: bytearray | memoryview = bytearray()
+    def __init__(self, data: memoryview | None = None) -> None:
+        """The runs that are packed in `data`, if any; to those none can be added."""
+        self._data: bytearray | memoryview = bytearray() if data is None else data
+        self._added: list[bytes] = []  # behind that
         self.first = 0
         self.last = 0
         self.last_timestamp_ns = 0
         self.bodies_bytes = 0
 
     def __len__(self) -> int:
-        return len(self.data) // ENTRY_BYTES
+        return (len(self._data) + ENTRY_BYTES * len(self._added)) // ENTRY_BYTES
 
-    def add(self, place: Place) -> None:
-        """Add the next run. Only to entries in memory."""
-        assert isinstance(self.data, bytearray)
-        if not self.data:
-            self.first = place.first
-        self.last = place.first + place.count - 1
-        self.last_timestamp_ns = place.last_timestamp_ns
-        self.bodies_bytes += place.bodies_bytes
-        self.data += _ENTRY.pack(
-            place.first,
-            place.count,
-            place.stamp_count,
-            place.lengths_offset,
-            place.bodies_offset,
-            place.bodies_bytes,
-            place.bytes_before,
-            place.first_timestamp_ns,
-            place.single_crc,
-            0,
-        )
+    @property
+    def data(self) -> bytearray | memoryview:
+        """All runs as they are packed."""
+        if self._added:
+            self._put_together()
+        return self._data
+
+    def _put_together(self) -> None:
+        """What was added one by one is part of the whole from now on."""
+        data = self._data
+        assert isinstance(data, bytearray)
+        data += b"".join(self._added)
+        self._added = []
+
+    def add(self, entry: bytes, first: int, count: int, bodies_bytes: int, last_timestamp_ns: int) -> None:
+        """Add the next run, `entry` as it is packed. Only to entries in memory."""
+        if not self.first:
+            self.first = first
+        self.last = first + count - 1
+        self.last_timestamp_ns = last_timestamp_ns
+        self.bodies_bytes += bodies_bytes
+        self._added.append(entry)
+        if len(self._added) >= _ADDED_MAX:
+            self._put_together()
 
     def at(self, index: int) -> Place:
         """Run number `index`, from 0."""
-        values = _ENTRY.unpack_from(self.data, index * ENTRY_BYTES)
+        values = RUN_ENTRY.unpack_from(self.data, index * ENTRY_BYTES)
         place = Place(0, values[0], values[1], values[2], values[6])
         place.lengths_offset, place.bodies_offset, place.bodies_bytes = values[3], values[4], values[5]
         place.first_timestamp_ns, place.single_crc = values[7], values[8]
@@ -99,7 +115,7 @@ class Entries:
 
 def unpack_rows(rows: bytes) -> Iterator[tuple[int, ...]]:
     """Packed runs one by one, each as the ten fields of an entry (FORMAT.md §6)."""
-    return _ENTRY.iter_unpack(rows)
+    return RUN_ENTRY.iter_unpack(rows)
 
 
 class SegmentIndex:
@@ -111,6 +127,8 @@ class SegmentIndex:
         self._entries: dict[int, Entries] = {}
         self._view: memoryview | None = None
         self._count = 0
+        self._files: Files | None = None
+        self._name = ""
 
     @classmethod
     def mapped(cls, view: memoryview, count: int, end: int) -> "SegmentIndex":
@@ -121,12 +139,33 @@ class SegmentIndex:
         index._count = count
         return index
 
+    def read_first(self, files: Files, number: int) -> None:
+        """Before entries are looked at, read them through `files`: who looks at mapped bytes that cannot be read is ended."""
+        self._files = files
+        self._name = index_name(number)
+
+    def _is_readable(self, start: int, size: int) -> bool:
+        """Whether bytes of the file can be read. Raises OSError for other reasons."""
+        files = self._files
+        if files is None or not files.exists(self._name):
+            return True
+        handle = files.open(self._name, False)
+        try:
+            return len(read_piece(files, handle, start, size)) == size
+        finally:
+            files.close(handle)
+
     def add(self, place: Place) -> None:
-        """Add a run to the active segment."""
-        entries = self._entries.get(place.channel_id)
+        """Add a run that was found in the segment."""
+        entries = self.entries_to_add(place.channel_id)
+        entries.add(place.entry(), place.first, place.count, place.bodies_bytes, place.last_timestamp_ns)
+
+    def entries_to_add(self, channel_id: int) -> Entries:
+        """The runs of one channel in the active segment, from now on if not before."""
+        entries = self._entries.get(channel_id)
         if entries is None:
-            entries = self._entries[place.channel_id] = Entries()
-        entries.add(place)
+            entries = self._entries[channel_id] = Entries()
+        return entries
 
     def channels(self) -> list[tuple[int, int, int, int, int]]:
         """Of each channel, ascending: id, first sequence, last sequence, last timestamp, bytes of the bodies."""
@@ -160,10 +199,10 @@ class SegmentIndex:
         assert self._view is not None
         start = _HEADER_BYTES + self._count * _CHANNEL_BYTES + row[1] * ENTRY_BYTES
         data = self._view[start : start + row[2] * ENTRY_BYTES]
-        if len(data) != row[2] * ENTRY_BYTES or zlib.crc32(data) != row[7]:
+        is_there = len(data) == row[2] * ENTRY_BYTES and self._is_readable(start, len(data))
+        if not is_there or zlib.crc32(data) != row[7]:
             raise ValueError(f"the entries of channel {row[0]} are damaged")
-        entries = Entries()
-        entries.data = data
+        entries = Entries(data)
         entries.first, entries.last, entries.last_timestamp_ns, entries.bodies_bytes = row[3:7]
         if len(self._entries) >= _REMEMBERED_MAX:
             self._entries.clear()
@@ -203,9 +242,21 @@ def write_index(files: Files, index: SegmentIndex, number: int, salt: int) -> Se
         files.write(handle, 0, data)
         files.sync(handle)
         files.rename(new_name, name)
-        return decode_index(files.map(handle), number, salt)
+        found = decode_index(files.map(handle), number, salt)
+        if found is not None:
+            found.read_first(files, number)
+        return found
     finally:
         files.close(handle)
+
+
+def is_readable(files: Files, handle: int) -> bool:
+    """Whether the header and the directory of an index can be read: whoever looks at mapped bytes that cannot is ended."""
+    head = read_piece(files, handle, 0, _HEADER_BYTES)
+    if len(head) < _HEADER_BYTES:
+        return False
+    size = min(_HEADER_BYTES + int.from_bytes(head[12:16], "little") * _CHANNEL_BYTES, files.size(handle))
+    return len(read_piece(files, handle, 0, size)) == size
 
 
 def decode_index(view: memoryview, number: int, salt: int) -> SegmentIndex | None:

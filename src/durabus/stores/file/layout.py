@@ -9,6 +9,7 @@ from durabus.errors import StoreError
 
 __all__ = [
     "COMPACTED",
+    "DAMAGED_SUFFIX",
     "HEADER_BYTES",
     "LOCK_NAME",
     "NEW_SUFFIX",
@@ -17,9 +18,13 @@ __all__ = [
     "aligned",
     "decode_header",
     "encode_header",
+    "head_name",
+    "head_number",
     "index_name",
+    "index_number",
     "lease_epoch",
     "lease_name",
+    "region_name",
     "segment_name",
     "segment_number",
     "spare_name",
@@ -30,9 +35,12 @@ HEADER_BYTES: Final = 64
 COMPACTED: Final = 1
 LOCK_NAME: Final = "durabus.lock"
 NEW_SUFFIX: Final = ".new"
+DAMAGED_SUFFIX: Final = ".damaged"
 _MAGIC: Final = b"DURABUS\n"
 _HEADER: Final = struct.Struct("<8sIIQQQQQII")
 _NUMBERED: Final = re.compile(r"durabus-(\d{10,19})\.segment")
+_HEAD: Final = re.compile(r"durabus-(\d{10,19})\.head")
+_INDEX: Final = re.compile(r"durabus-(\d{10,19})\.index")
 _LEASE: Final = re.compile(r"durabus-(\d{10,19})\.lease")
 
 
@@ -44,6 +52,16 @@ def segment_name(number: int) -> str:
 def index_name(number: int) -> str:
     """The file of the index of segment `number`."""
     return f"durabus-{number:010}.index"
+
+
+def head_name(number: int) -> str:
+    """The file with the second copy of how segment `number` begins."""
+    return f"durabus-{number:010}.head"
+
+
+def region_name(number: int, start: int, end: int) -> str:
+    """The file in which bytes `start` up to `end` of segment `number` are set aside."""
+    return f"durabus-{number:010}.segment.{start}-{end}{DAMAGED_SUFFIX}"
 
 
 def spare_name(number: int) -> str:
@@ -66,6 +84,18 @@ def segment_number(name: str) -> int:
     """The number of the segment that a file is; 0 when it is none."""
     found = _NUMBERED.fullmatch(name)
     return int(found.group(1)) if found and segment_name(int(found.group(1))) == name else 0
+
+
+def head_number(name: str) -> int:
+    """Of which segment a file is the second copy; 0 when it is none."""
+    found = _HEAD.fullmatch(name)
+    return int(found.group(1)) if found and head_name(int(found.group(1))) == name else 0
+
+
+def index_number(name: str) -> int:
+    """Of which segment a file is the index; 0 when it is none."""
+    found = _INDEX.fullmatch(name)
+    return int(found.group(1)) if found and index_name(int(found.group(1))) == name else 0
 
 
 def aligned(offset: int) -> int:

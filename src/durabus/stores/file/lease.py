@@ -41,6 +41,8 @@ _NEVER_NS: Final = 1 << 62
 _KEPT: Final = 16
 """Leases of former owners that stay: an owner that stood still finds the one that followed it."""
 _OWNER_BYTES: Final = 64
+_HOLDER_BYTES: Final = 200
+"""Of what the lock file says."""
 _MAGIC: Final = b"DURALSE\n"
 _VERSION: Final = 1
 _RECORD: Final = struct.Struct(f"<8sIIQQ{_OWNER_BYTES}sII")
@@ -119,7 +121,7 @@ class Ownership:
                 return self.lease
             try:
                 if self._lock < 0:
-                    self._lock = self._take_lock()
+                    self._lock = self._take_lock(owner)
                 if self._is_free():
                     self._claim(LeaseRecord(owner, self._seen[0] + 1))
             finally:
@@ -131,7 +133,7 @@ class Ownership:
         """Become the owner without a group: whether that succeeded; None: ask again in a moment. Raises OSError."""
         with self._guard:
             if self._lock < 0:
-                self._lock = self._take_lock()
+                self._lock = self._take_lock(owner)
             before = self._seen
             is_free = self.has_lock and self._is_free()
             if is_free and self._seen[0] == 0:
@@ -147,9 +149,28 @@ class Ownership:
                 self._close()
             return is_free
 
-    def _take_lock(self) -> int:
+    def _take_lock(self, owner: str) -> int:
         handle = self._files.lock(LOCK_NAME)
-        return -1 if handle is None else handle
+        if handle is None:
+            return -1
+        text = owner.encode("utf-8", "replace")[:_HOLDER_BYTES] + b"\n"
+        with suppress(OSError):  # for people only, and a full disk may have no room for it
+            self._files.write(handle, 0, text)
+            self._files.truncate(handle, len(text))
+        return handle
+
+    def holder(self) -> str:
+        """Who has the lock of the directory, as whoever had it last has said; empty when nobody did."""
+        try:
+            handle = self._files.open(LOCK_NAME, False)
+            try:
+                text = self._files.read(handle, 0, _HOLDER_BYTES + 1)
+            finally:
+                self._files.close(handle)
+        except OSError:
+            return ""
+        name = text.split(b"\n")[0].decode("utf-8", "replace")
+        return name if name.isprintable() else ""
 
     def _is_free(self) -> bool:
         """Whether nobody is the owner, as the highest lease says, or was too silent."""
@@ -222,7 +243,7 @@ class Ownership:
                 self.is_lost = True
                 return False
             if self._lock < 0:
-                self._lock = self._take_lock()
+                self._lock = self._take_lock(self._record.owner)
                 self._record.has_lock = self.has_lock
             self._record.counter += 1
             self._files.write(self._handle, 0, encode_record(self._record))

@@ -7,12 +7,14 @@ from typing import Final
 from durabus.stores.file.files import Files
 from durabus.stores.file.frame import Place
 from durabus.stores.file.index import unpack_rows
+from durabus.stores.file.salvage import nothing_if_unreadable, read_piece
 from durabus.stores.file.segment import Segment
 
-__all__ = ["LOST", "Reader", "Stretch", "bytes_before"]
+__all__ = ["LOST", "Reader", "Stretch", "bytes_before", "stamps_of"]
 
 LOST: Final = b""
 """Stands for a message that is damaged: no stored message is empty."""
+_STAMP: Final = struct.Struct("<IQ")
 _SPAN_BYTES_MAX: Final = 1024 * 1024
 _GAP_BYTES_MAX: Final = 4096
 """So much between a table and its bodies is read along, rather than reading twice."""
@@ -56,8 +58,11 @@ class Reader:
                 if count == 1:
                     if size > left and bodies:
                         return bodies, lost
-                    body = read(handle, offset, size)
-                    if crc32(body) != crc or len(body) != size:
+                    try:
+                        body = read(handle, offset, size)
+                    except OSError as error:
+                        body = nothing_if_unreadable(error)
+                    if crc32(body) != crc or len(body) != size or not size:
                         body = LOST
                         lost.append(first)
                     bodies.append(body)
@@ -75,7 +80,10 @@ class Reader:
         table_bytes = 8 * count
         span = run.offset + run.size - run.lengths_offset
         is_small = span <= _SPAN_BYTES_MAX and run.offset - run.lengths_offset - table_bytes <= _GAP_BYTES_MAX
-        data = self._files.read(run.handle, run.lengths_offset, span if is_small else table_bytes)
+        data = read_piece(self._files, run.handle, run.lengths_offset, span if is_small else table_bytes)
+        if not data and is_small:  # something of it cannot be read, and perhaps only one of its messages
+            is_small = False
+            data = read_piece(self._files, run.handle, run.lengths_offset, table_bytes)
         if len(data) < table_bytes:
             lost.extend(range(run.first + start, run.first + stop))
             bodies.extend([LOST] * (stop - start))
@@ -87,7 +95,10 @@ class Reader:
             at += run.offset - run.lengths_offset
         else:
             stop, total = _fitting(lengths, start, stop, min(left, _SPAN_BYTES_MAX))
-            data = self._files.read(run.handle, run.offset + at, total)
+            total = min(total, max(run.size - at, 0))  # where a length is damaged
+            data = read_piece(self._files, run.handle, run.offset + at, total)
+            if not data:
+                data = self._one_by_one(run, at, lengths[start:stop])
             at = 0
         for index in range(start, stop):
             length = lengths[index]
@@ -96,20 +107,36 @@ class Reader:
                 return 0
             body = data[at : at + length]
             at += length
-            if not length or zlib.crc32(body) != checksums[index]:  # zeros fit to each other, where a sector is lost
+            # Zeros fit to each other, where a sector is lost.
+            if not body or len(body) != length or zlib.crc32(body) != checksums[index]:
                 body = LOST
                 lost.append(run.first + index)
             bodies.append(body)
         return left if is_small else 0  # a part of a large run is a page
 
+    def _one_by_one(self, run: "_Run", at: int, lengths: tuple[int, ...]) -> bytes:
+        """Messages that cannot be read together, with zeros for those that cannot be read."""
+        pieces: list[bytes] = []
+        for length in lengths:
+            if at + length > run.size:
+                break
+            pieces.append(read_piece(self._files, run.handle, run.offset + at, length).ljust(length, b"\0"))
+            at += length
+        return b"".join(pieces)
+
     def find_time(self, segment: Segment, place: Place, timestamp_ns: int) -> int:
-        """The first message of a run at or after `timestamp_ns`, as an index; the run's count when there is none."""
-        at = place.lengths_offset + 8 * place.count
-        data = self._files.read(segment.handle, at, 12 * place.stamp_count)
-        for index, stamp_ns in struct.iter_unpack("<IQ", data[: len(data) // 12 * 12]):
+        """The first message of a run at or after `timestamp_ns`, as an index; the run's count when there is none.
+
+        Where the run's timestamps are damaged, it is the run's first message: rather too many than too few.
+        """
+        try:
+            stamps = stamps_of(self._files, segment, place)
+        except ValueError:
+            return 0
+        for index, stamp_ns in stamps:
             if stamp_ns >= timestamp_ns:
-                return int(index)
-        return int(place.count)
+                return index
+        return place.count
 
 
 class _Run:
@@ -134,9 +161,28 @@ def _fitting(lengths: tuple[int, ...], start: int, stop: int, bytes_max: int) ->
     return at, total
 
 
+def stamps_of(files: Files, segment: Segment, place: Place) -> list[tuple[int, int]]:
+    """The timestamps of a run, as they are in a run of the store port. Raises ValueError where they cannot be that, and OSError."""
+    if not place.lengths_offset:
+        return [(0, place.first_timestamp_ns)]
+    data = read_piece(files, segment.handle, place.lengths_offset + 8 * place.count, _STAMP.size * place.stamp_count)
+    if len(data) < _STAMP.size * place.stamp_count:
+        raise ValueError("the timestamps of a run are missing")
+    stamps: list[tuple[int, int]] = []
+    due = 0
+    for index, timestamp_ns in _STAMP.iter_unpack(data):
+        is_first = not stamps
+        if index < due or index >= place.count or (is_first and (index or timestamp_ns != place.first_timestamp_ns)):
+            raise ValueError("the timestamps of a run are damaged")
+        stamps.append((index, timestamp_ns))
+        due = index + 1
+    return stamps
+
+
 def bytes_before(files: Files, segment: Segment, place: Place, index: int) -> int:
-    """Bytes of all bodies of a channel, ever, before message `index` of a run. Raises OSError."""
+    """Bytes of all bodies of a channel, ever, before message `index` of a run, whose table may be damaged. Raises OSError."""
     if index == 0:
         return place.bytes_before
-    data = files.read(segment.handle, place.lengths_offset, 4 * index)
-    return int(place.bytes_before + sum(struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])))
+    data = read_piece(files, segment.handle, place.lengths_offset, 4 * index)
+    total = sum(struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4]))
+    return int(place.bytes_before + min(total, place.bodies_bytes))

@@ -1,5 +1,6 @@
 """One segment at work: its file, its index, and who still needs it."""
 
+from durabus.stores.file.head import Mark
 from durabus.stores.file.index import SegmentIndex
 from durabus.stores.file.layout import HEADER_BYTES, SegmentHeader
 
@@ -16,6 +17,7 @@ class Segment:
         self.index = SegmentIndex()
         self.end = HEADER_BYTES
         self.snapshot_end = HEADER_BYTES  # where the frame ends that it began with
+        self.mark: Mark | None = None  # what of it is known to be durable, where that was found or made
         self.allocated_end = 0  # up to here its blocks are there: the writer's affair
         self.is_sealed = False
         self.is_indexed = False  # its index is in a file, or on the way there

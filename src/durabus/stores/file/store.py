@@ -5,35 +5,56 @@ and one sync. What is said to the listener is said on the event loop, in the ord
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from durabus.clock import boottime_ns
 from durabus.errors import StoreError, StoreLostError
 from durabus.stores.file.fenced_files import FencedFiles
 from durabus.stores.file.files import Files, LockLostError, OsFiles, make_directory
-from durabus.stores.file.journal import SEGMENT_BYTES, Journal, JournalJob, Task
+from durabus.stores.file.housekeeping import Task
+from durabus.stores.file.journal import SEGMENT_BYTES, Journal, JournalJob
+from durabus.stores.file.layout import LOCK_NAME, index_name
 from durabus.stores.file.lease import LOST_TEXT, Ownership, Renewals
+from durabus.stores.file.lookup import DamagedIndexError
 from durabus.stores.file.reader import LOST, Stretch
 from durabus.stores.file.taking_over import take_over
 from durabus.stores.file.writer import Job, WriteError, reason
 from durabus.streaming.store_port import FATAL, REFUSED, Batch, Lease, Recovered, Store, StoreListener
 
-__all__ = ["FileStore"]
+__all__ = ["FileStore", "Predecessor"]
 
 T = TypeVar("T")
 
 _READ_AHEAD_MESSAGES: Final = 1024
 _PAGE_BYTES_MAX: Final = 1024 * 1024
 _THREADS: Final = 2
+MARK_S: Final = 1.0
+"""How long there is nothing to write before the writing thread notes what is durable."""
 _LOOK_S: Final = 0.5
-"""How often a lease is looked at that somebody may still renew."""
+"""How often a lease is looked at that somebody may still renew, or a lock that somebody may release."""
+LOCK_WAIT_S: Final = 5.0
+"""How long a server that is stopping may keep the directory from the next one."""
+
+
+class Predecessor(Protocol):
+    """What else may be in the directory: data of another server, which belong into the journal before it is served."""
+
+    async def take_over(self, store: Store, files: Files, lease: Lease | None, recovered: Recovered) -> bool:
+        """See that they are in `store`; whether it is to be bound and recovered once more. Raises StoreError and OSError.
+
+        `files` are those of the directory, `recovered` is what the journal has.
+        """
+
+    async def release(self) -> None:
+        """Let go of what was held."""
 
 
 class FileStore(Store):
@@ -45,8 +66,9 @@ class FileStore(Store):
         files: Files | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         clock_ns: Callable[[], int] = boottime_ns,
+        mark_s: float = MARK_S,
     ) -> None:
-        """Nothing is touched before `acquire` or `recover`. `files` and the boot clock stand in for real ones in tests."""
+        """Nothing is touched before `acquire` or `recover`. All but the directory stand in for real ones in tests."""
         self.name = "FILE"
         self.durability = "an acknowledged event is on the disk, synced"
         self.message_bytes_max = 64 * 1024 * 1024
@@ -54,9 +76,11 @@ class FileStore(Store):
         self.batches_in_flight_max = 2
         self._directory = directory
         self._files = files
+        self._fenced: Files | None = None  # the same, for us as long as we are the owner
         self._segment_bytes = segment_bytes
         self._journal: Journal | None = None
         self._clock_ns = clock_ns
+        self._mark_s = mark_s
         self._ownership: Ownership | None = None
         self._acquiring: asyncio.Future[Lease | None] | None = None
         self._renewals: Renewals | None = None
@@ -71,8 +95,13 @@ class FileStore(Store):
         self._idle = asyncio.Event()
         self._opening: asyncio.Future[Recovered] | None = None
         self._postponed: list[Callable[[], None]] = []
+        self._mending: dict[int, list[Callable[[], None]]] = {}  # what waits for the index of a segment
         self._fatal = ""  # why nothing helps any more
         self.on_problem: Callable[[str], None] = lambda _: None
+        self.on_progress: Callable[[str], None] = lambda _: None
+        self.lock_wait_s = LOCK_WAIT_S
+        self.predecessor: Predecessor | None = None  # asked once
+        self._is_asked = False
 
     def bind(self, listener: StoreListener) -> None:
         """Tell `listener` how work ends, from now on."""
@@ -132,6 +161,29 @@ class FileStore(Store):
 
     async def recover(self, lease: Lease | None) -> Recovered:
         """Read what the directory holds. Raises StoreError in words that an operator can use."""
+        recovered = await self._recover(lease)
+        if self.predecessor is None or self._is_asked:
+            return recovered
+        assert self._fenced is not None
+        self._is_asked = True
+        listener = self._listener
+        is_taken = False
+        try:
+            has_changed = await self.predecessor.take_over(self, self._fenced, lease, recovered)
+            is_taken = True
+        except OSError as error:
+            raise self._unusable(error) from None
+        except StoreError:
+            if self._is_lost():
+                raise StoreLostError(LOST_TEXT) from None
+            raise
+        finally:
+            self._listener = listener
+            self._is_asked = is_taken
+        return await self._recover(lease) if has_changed else recovered
+
+    async def _recover(self, lease: Lease | None) -> Recovered:
+        """The journal alone."""
         self._loop = asyncio.get_running_loop()
         await self._wait_idle()
         if self._fatal:
@@ -181,15 +233,10 @@ class FileStore(Store):
         if lease is None:
             await self._own_alone(ownership)
         assert self._files is not None
-        if "server.dat" in self._files.names():
-            raise StoreError(
-                f"{self._directory} holds the data of a NATS Streaming Server: it cannot be taken over yet; "
-                "start with an empty directory"
-            )
         self._is_shared = ownership.lease is not None
         self._has_begun = False
-        files = FencedFiles(self._files, ownership) if self._is_shared else self._files
-        self._journal = Journal(files, self._segment_bytes)
+        self._fenced = FencedFiles(self._files, ownership) if self._is_shared else self._files
+        self._journal = Journal(self._fenced, self._segment_bytes)
         self._pool = ThreadPoolExecutor(_THREADS, "durabus-read")
         self._writer = Thread(target=self._write_all, name="durabus-write", daemon=True)
         self._writer.start()
@@ -198,15 +245,31 @@ class FileStore(Store):
     async def _own_alone(self, ownership: Ownership) -> None:
         """Take the directory without a group. Where one was, see first that none of its servers is at work."""
         owner = f"{socket.gethostname()}, process {os.getpid()}"
-        while (is_ours := ownership.acquire_alone(owner)) is None:  # noqa: ASYNC110 - another process is no event
+        waited_s = 0.0
+        while not (is_ours := ownership.acquire_alone(owner)):
+            who = ownership.holder() or "another server"
+            if is_ours is not None and waited_s >= self.lock_wait_s:
+                raise StoreError(
+                    f"another server uses the directory {self._directory}: stop it first, or give this one another -dir "
+                    f"({who} holds {LOCK_NAME})"
+                )
+            if is_ours is not None and waited_s == 0:
+                self.on_progress(
+                    f"The directory {self._directory} is in use by {who}: "
+                    f"waiting up to {self.lock_wait_s:g}s, in case that is stopping"
+                )
             await asyncio.sleep(_LOOK_S)
-        if not is_ours:
-            raise StoreError(
-                f"another server uses the directory {self._directory}: stop it first, or give this one another -dir"
-            )
+            waited_s += _LOOK_S if is_ours is not None else 0
 
     async def close(self) -> None:
         """Finish what was submitted, and let go of the directory."""
+        try:
+            await self._close()
+        finally:
+            if self.predecessor is not None:
+                await self.predecessor.release()
+
+    async def _close(self) -> None:
         if self._acquiring is not None:
             await asyncio.gather(self._acquiring, return_exceptions=True)
             self._acquiring = None
@@ -255,24 +318,38 @@ class FileStore(Store):
                 self._listener.on_failed(batch.number, REFUSED, "the store is not open")
             return
         self._begun()
-        self._jobs.put(journal.prepare(batch))
+        job = journal.prepare(batch)
+        if job.frame is not None and job.frame.has_lost:  # in memory its pages are served as they came
+            self.has_lost = True
+        self._jobs.put(job)
 
     def _write_all(self) -> None:
         """The writing thread: take all that waits, make it durable, say so; until told to end."""
+        journal = self._journal
+        assert journal is not None
+        unmarked: JournalJob | None = None  # the last one that is durable, as long as that is not noted
         while True:
-            job = self._jobs.get()
+            try:
+                job = self._jobs.get(True, self._mark_s if unmarked is not None else None)
+            except Empty:
+                _note_durable(journal, unmarked, is_last=False)
+                unmarked = None
+                continue
             jobs: list[JournalJob] = []
             while job is not None:
                 jobs.append(job)
                 if self._jobs.empty():
                     break
                 job = self._jobs.get()
-            self._write_together(jobs)
+            unmarked = self._write_together(jobs) or unmarked
             if job is None:
+                _note_durable(journal, unmarked, is_last=True)
                 return
 
-    def _write_together(self, jobs: list[JournalJob]) -> None:
+    def _write_together(self, jobs: list[JournalJob]) -> JournalJob | None:
+        """Make `jobs` durable, and say how they ended; the last one of which that is certain."""
         assert self._loop is not None
+        durable: JournalJob | None = None
         refused = next((index for index, job in enumerate(jobs) if job.refusal), len(jobs))
         for group in (jobs[:refused], jobs[refused:]):
             if not group:
@@ -280,7 +357,9 @@ class FileStore(Store):
             refusal = group[0].refusal
             error = WriteError(REFUSED, refusal) if refusal else self._try_to_write(group)
             durable_count = len(group) if error is None else error.durable_count
+            durable = group[durable_count - 1] if durable_count else durable
             self._loop.call_soon_threadsafe(self._on_written, group, durable_count, error)
+        return durable
 
     def _try_to_write(self, group: list[JournalJob]) -> WriteError | None:
         assert self._journal is not None
@@ -333,9 +412,13 @@ class FileStore(Store):
             return
         journal = self._journal
         ahead = max(count_max, _READ_AHEAD_MESSAGES)
-        stretches = journal.stretches(channel_id, first, ahead, max(bytes_max, _PAGE_BYTES_MAX))
+        try:
+            stretches = journal.stretches(channel_id, first, ahead, max(bytes_max, _PAGE_BYTES_MAX))
+            missing = min(journal.missing(channel_id, first), count_max) if not stretches else 0
+        except DamagedIndexError as damaged:
+            self._mend(damaged, lambda: self.read(request, channel_id, first, count_max, bytes_max))
+            return
         if not stretches:
-            missing = min(journal.missing(channel_id, first), count_max)
             self.has_lost = self.has_lost or missing > 0
             self._answer(request, [LOST] * missing)
             return
@@ -372,7 +455,11 @@ class FileStore(Store):
         if journal is None:
             self._found(request, 0)
             return
-        sequence, run = journal.seek(channel_id, timestamp_ns)
+        try:
+            sequence, run = journal.seek(channel_id, timestamp_ns)
+        except DamagedIndexError as damaged:
+            self._mend(damaged, lambda: self.seek(request, channel_id, timestamp_ns))
+            return
         if run is None:
             self._found(request, sequence)
             return
@@ -436,7 +523,21 @@ class FileStore(Store):
         for task in journal.take_tasks():
             self._run_task(task)
 
+    def _mend(self, damaged: DamagedIndexError, again: Callable[[], None]) -> None:
+        """Have a damaged index made again on another thread, then ask `again`."""
+        journal, number = self._journal, damaged.segment.number
+        assert journal is not None
+        if number in self._mending:
+            self._mending[number].append(again)
+            return
+        self._mending[number] = [again]
+        self.on_problem(f"{index_name(number)} is damaged: it is made again from its segment")
+        self._run_task(journal.mending(damaged.segment))
+
     def _run_task(self, task: Task) -> None:
+        journal = self._journal
+        assert journal is not None
+
         def run() -> str:
             try:
                 task.run()
@@ -448,8 +549,19 @@ class FileStore(Store):
             if problem:
                 self.on_problem(f"housekeeping in {self._directory} failed: {problem}")
             task.finish(problem)
+            while journal.findings:
+                self.on_problem(journal.findings.pop(0))
+            for again in self._mending.pop(task.mended, []):
+                again()
 
         self._on_thread(run, done)
+
+
+def _note_durable(journal: Journal, job: JournalJob | None, is_last: bool) -> None:
+    """Note that `job` is durable: that tells damage from a torn end, and nobody's acknowledgement rests on it."""
+    if job is not None:
+        with contextlib.suppress(OSError):
+            journal.note_durable(job, is_synced=is_last)
 
 
 def _describe(error: OSError) -> str:

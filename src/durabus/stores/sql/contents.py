@@ -15,7 +15,8 @@ class StoredChannel:
         self.swept = 0
         self.last_timestamp_ns = 0
         self.body_bytes_max = 0
-        self.has_gaps = False  # whether rows are missing between the first and the last, which only others can cause
+        self.has_gaps = False  # whether messages between the first and the last have no row, or one of size 0
+        self.lost_last = 0  # the last message, when that is lost and a row of size 0 keeps its number
 
 
 class StoredSubscription:

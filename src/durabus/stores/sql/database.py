@@ -79,6 +79,13 @@ class Database:
         """
         raise NotImplementedError  # pragma: no cover - abstract
 
+    async def open_snapshot(self) -> None:
+        """Connect for reading only: until `close`, `fetch` answers by what was committed now, whoever is at work meanwhile.
+
+        Nothing is made that is missing. Raises StoreError.
+        """
+        raise NotImplementedError  # pragma: no cover - abstract
+
     async def transact(self, changes: Changes, owner: str) -> None:
         """Make `changes` in one transaction, if `owner` (unless it is empty) has the lock row: raises WriteFailedError."""
         raise NotImplementedError  # pragma: no cover - abstract

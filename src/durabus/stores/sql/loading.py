@@ -190,8 +190,11 @@ class _Loading:
             row = figures.get(channel_id)
             stored_bytes = 0
             if row is not None:
-                count, first, highest, stored_bytes, largest, timestamp_ns = map(_number, row[1:])
+                count, first, highest, stored_bytes, largest, timestamp_ns, smallest = map(_number, row[1:])
                 last = max(last, highest)
+                if smallest == 0:
+                    channel.has_gaps = True
+                    channel.lost_last = highest
                 channel.first = first
                 channel.body_bytes_max = largest
                 channel.last_timestamp_ns = timestamp_ns

@@ -17,21 +17,12 @@ from asyncmy.errors import MySQLError
 
 from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
-from durabus.stores.sql.connections import Connections
-from durabus.stores.sql.database import (
-    LOADING_S,
-    LOST_LOCK,
-    NO_ANSWER_S,
-    READERS_MAX,
-    ConnectionLostError,
-    Database,
-    WriteFailedError,
-    shown,
-)
+from durabus.stores.sql.database import LOST_LOCK, NO_ANSWER_S, ConnectionLostError, WriteFailedError, shown
+from durabus.stores.sql.networked import NetworkedDatabase, Transaction
 from durabus.stores.sql.plan import Changes, Messages, Row
 from durabus.stores.sql.schema import MYSQL
 from durabus.stores.sql.source import MysqlSource, tls_context
-from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN
+from durabus.streaming.store_port import FATAL
 
 __all__ = ["MysqlDatabase"]
 
@@ -44,6 +35,8 @@ _LOCK_PATIENCE_S: Final = 3
 _PAUSE_S: Final = 0.1
 _WAIT_S: Final = 31_536_000  # how long an idle connection may stay: the most there is
 _STANDSTILL_S: Final = 5
+_SILENCE_S: Final = 30  # how long the one that writes may: with it goes what it has locked
+_SIGN_S: Final = 8.0
 # What these do for many rows, which are all there, is one statement for all of them.
 _MANY: Final = {
     sql.MOVE_SUBSCRIPTION: (
@@ -56,26 +49,20 @@ _ERRORS: Final = (MySQLError, OSError, TimeoutError, EOFError)
 _UNSURE_NUMBERS: Final = frozenset((1053, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927))
 
 
-class MysqlDatabase(Database):
+class MysqlDatabase(NetworkedDatabase):
     """The database at `source`, with at most `connections_max` connections (0: as many as are useful)."""
 
     def __init__(self, source: MysqlSource, connections_max: int = 0, connect: Connect = asyncmy.connect) -> None:
         """Touch nothing yet; `connect` makes connections."""
+        super().__init__(_ERRORS, source.password, source.answer_timeout_s, connections_max)
         self.dialect = MYSQL
         self.message_bytes_max = _PACKET_BYTES_MAX
         self._source = source
         self._connect_with = connect
-        self._answer_s = source.answer_timeout_s or NO_ANSWER_S
-        self._writer: Any = None
-        self._writer_turn = asyncio.Lock()
-        self._is_single = connections_max == 1
         self._lock_name = "durabus-" + hashlib.sha256(source.database.encode()).hexdigest()[:32]
         self._own_name = "durabus-" + secrets.token_hex(16)
         self._was_open = False
-        others = min(connections_max - 1, READERS_MAX) if connections_max > 1 else READERS_MAX
-        self._others: Connections[Any] = Connections(
-            others, self._connect, lambda connection: not connection.connected, _end
-        )
+        self._signs: asyncio.Task[None] | None = None  # of life, on the connection that writes
 
     async def _connect(self) -> Any:  # noqa: ANN401 - its stubs are not what it does
         source = self._source
@@ -93,15 +80,7 @@ class MysqlDatabase(Database):
             place = source.socket or f"{source.host}:{source.port}"
             text = f"sql: cannot connect to the database at {place}: {shown(error, source.password)}"
             raise ConnectionLostError(text) from None
-        try:
-            await _run(connection, f"SET SESSION wait_timeout = {_WAIT_S}")
-            for name, value in source.variables:
-                await _run(connection, f"SET {name} = {value}")
-            # What does not fit must be an error, never be cut off.
-            await _run(connection, "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
-        except _ERRORS as error:
-            _end(connection)
-            raise ConnectionLostError(f"sql: cannot open the database: {self._shown(error)}") from None
+        await self._opened(connection, self._prepare(connection))
         return connection
 
     async def _connect_once(self, tls: ssl.SSLContext | None) -> Any:  # noqa: ANN401
@@ -109,39 +88,74 @@ class MysqlDatabase(Database):
         place: dict[str, object] = (
             {"unix_socket": source.socket} if source.socket else {"host": source.host, "port": source.port}
         )
-        return await self._connect_with(
-            user=source.user or None,
-            password=source.password,
-            database=source.database,
-            charset=source.charset,
-            connect_timeout=source.connect_timeout_s or NO_ANSWER_S,
-            autocommit=True,
-            ssl=tls,
-            **place,
-        )
+        limit_s = source.connect_timeout_s or NO_ANSWER_S
+        async with asyncio.timeout(limit_s):  # its own limit does not go beyond the first answer
+            return await self._connect_with(
+                user=source.user or None,
+                password=source.password,
+                database=source.database,
+                charset=source.charset,
+                connect_timeout=limit_s,
+                autocommit=True,
+                ssl=tls,
+                **place,
+            )
+
+    async def _prepare(self, connection: Any) -> None:  # noqa: ANN401
+        """What every connection begins with."""
+        await _run(connection, f"SET SESSION wait_timeout = {_WAIT_S}")
+        for name, value in self._source.variables:
+            await _run(connection, f"SET {name} = {value}")
+        # What does not fit must be an error, never be cut off.
+        await _run(connection, "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
 
     async def open(self, exclusive: bool) -> None:
         """Connect anew, when nothing of the connections before is at work any more."""
         self._end_all()
         writer = await self._connect()
-        try:
-            await self._end_own(writer)
-            await self._take_lock(writer, exclusive)
-            await _ask(writer, f"SELECT GET_LOCK('{self._own_name}', 0)")
-            self._was_open = True
-            packet = int(str((await _ask(writer, "SELECT @@max_allowed_packet"))[0][0]))
-            flush = str((await _ask(writer, "SELECT @@innodb_flush_log_at_trx_commit"))[0][0])
-            await self._end_standstill(writer)
-        except _ERRORS as error:
-            _end(writer)
-            raise ConnectionLostError(f"sql: cannot open the database: {self._shown(error)}") from None
-        except BaseException:
-            _end(writer)
-            raise
+        packet, flush = await self._opened(writer, self._begin(writer, exclusive), self._answer_s + NO_ANSWER_S)
         self.weakness = "" if flush == "1" else f"MySQL runs with innodb_flush_log_at_trx_commit={flush}"
         # As text, a byte takes two.
         self.message_bytes_max = (packet - _PACKET_SPARE_BYTES) // 2
         self._writer = writer
+        self._signs = asyncio.get_running_loop().create_task(self._show_signs(writer))
+
+    async def _begin(self, writer: Any, exclusive: bool) -> tuple[int, str]:  # noqa: ANN401
+        """What comes before anything else on the connection that writes: how large a packet may be, and what syncs."""
+        await self._end_own(writer)
+        await self._take_lock(writer, exclusive)
+        await _ask(writer, f"SELECT GET_LOCK('{self._own_name}', 0)")
+        self._was_open = True
+        packet = int(str((await _ask(writer, "SELECT @@max_allowed_packet"))[0][0]))
+        flush = str((await _ask(writer, "SELECT @@innodb_flush_log_at_trx_commit"))[0][0])
+        await self._end_standstill(writer)
+        return packet, flush
+
+    async def _show_signs(self, writer: Any) -> None:  # noqa: ANN401
+        """Say something on the connection that writes every now and then: without, the database ends it."""
+        while True:
+            await asyncio.sleep(_SIGN_S)
+            async with self._writer_turn:
+                if self._is_closed(writer):
+                    return
+                try:
+                    async with asyncio.timeout(self._answer_s):
+                        await _run(writer, "DO 0")
+                except _ERRORS:
+                    self._end(writer)  # the next batch finds it so, and the store begins anew
+                    return
+
+    async def open_snapshot(self) -> None:
+        """Connect, and begin the one transaction in which everything is read."""
+        self._end_all()
+        self._is_single = True
+        writer = await self._connect()
+        await self._opened(writer, self._begin_snapshot(writer))
+        self._writer = writer
+
+    async def _begin_snapshot(self, writer: Any) -> None:  # noqa: ANN401
+        await _run(writer, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await _run(writer, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     async def _end_own(self, writer: Any) -> None:  # noqa: ANN401
         """End our connection before, if the database still has it: it may be about to commit."""
@@ -167,72 +181,52 @@ class MysqlDatabase(Database):
             raise StoreError("sql: another server uses the database")
 
     async def _end_standstill(self, writer: Any) -> None:  # noqa: ANN401
-        """A transaction that stands still is ended, so that a server that was stopped does not block the others."""
+        """A transaction that stands still is ended, so that a server that was stopped does not block the others.
+
+        So is a connection without a sign of life, with the locks it has: its machine may have lost its power.
+        """
         # MariaDB has this variable, MySQL has not.
         with suppress(MySQLError):
             await _run(writer, f"SET SESSION idle_transaction_timeout = {_STANDSTILL_S}")
-
-    async def transact(self, changes: Changes, owner: str) -> None:
-        """Make `changes` in one transaction."""
-        async with self._writer_turn:
-            writer = self._writer
-            if writer is None or not writer.connected:
-                raise WriteFailedError(REFUSED, "sql: the connection to the database is lost")
-            packet_max = min(_PACKET_BYTES_MAX, self.message_bytes_max * 2)
-            work = _Transaction(writer, changes, owner, packet_max)
-            try:
-                async with asyncio.timeout(self._answer_s):
-                    await work.run()
-            except _ERRORS as error:
-                _end(writer)
-                text = self._text(work.statement, error)
-                is_answer = not _is_unsure(error)
-                raise WriteFailedError(_outcome(error, work.is_committing), text, is_answer) from None
-            except BaseException:
-                _end(writer)
-                raise
+        await _run(writer, f"SET SESSION wait_timeout = {_SILENCE_S}")
 
     async def fetch(self, statement: str, arguments: Row = ()) -> Sequence[Sequence[Any]]:
         """Ask on a connection for reading."""
-        rows: Sequence[Sequence[Any]] = await self._on_other(statement, arguments, _ask)
-        return rows
+
+        async def ask(connection: Any, text: str, limit_s: float) -> Sequence[Sequence[Any]]:  # noqa: ANN401
+            return await _ask(connection, text)
+
+        return await self._on_other(statement, ask, _filled(statement, arguments))
 
     async def execute(self, statement: str, arguments: Row = ()) -> int:
         """Change something on a connection of its own."""
-        count: int = await self._on_other(statement, arguments, _run)
-        return count
 
-    async def _on_other(self, statement: str, arguments: Row, work: Callable[[Any, str], Awaitable[Any]]) -> Any:  # noqa: ANN401
-        text = _filled(statement, arguments)
-        try:
-            async with asyncio.timeout(LOADING_S if statement in sql.LOADING else self._answer_s):
-                if self._is_single:
-                    async with self._writer_turn:
-                        if self._writer is None:
-                            raise ConnectionLostError("sql: the connection to the database is lost")
-                        return await work(self._writer, text)
-                async with self._others.one() as connection:
-                    return await work(connection, text)
-        except _ERRORS as error:
-            kind = ConnectionLostError if _is_unsure(error) else StoreError
-            raise kind(self._text(statement, error)) from None
+        async def run(connection: Any, text: str, limit_s: float) -> int:  # noqa: ANN401
+            return await _run(connection, text)
 
-    def _text(self, statement: str, error: BaseException) -> str:
-        """What to tell of an error in `statement`."""
-        if _number(error) in range(1000, 2000) or isinstance(error, TimeoutError):
-            return f'sql: error executing "{statement}": {self._shown(error)}'
-        return f"sql: the connection to the database is lost: {self._shown(error)}"
+        return await self._on_other(statement, run, _filled(statement, arguments))
 
-    def _shown(self, error: BaseException) -> str:
-        if isinstance(error, TimeoutError):
-            return f"the database did not answer within {self._answer_s:g} s"
-        return shown(error, self._source.password)
+    def _is_closed(self, connection: Any) -> bool:  # noqa: ANN401
+        return not connection.connected
+
+    def _end(self, connection: Any) -> None:  # noqa: ANN401
+        connection.close()
+
+    def _transaction(self, changes: Changes, owner: str) -> Transaction:
+        packet_max = min(_PACKET_BYTES_MAX, self.message_bytes_max * 2)
+        return _Transaction(self._writer, changes, owner, packet_max)
+
+    def _is_answer(self, error: BaseException) -> bool:
+        return 1000 <= _number(error) < 2000
+
+    def _is_unsure(self, error: BaseException) -> bool:
+        return not self._is_answer(error) or _number(error) in _UNSURE_NUMBERS
 
     def _end_all(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            _end(writer)
-        self._others.end_all()
+        signs, self._signs = self._signs, None
+        if signs is not None:
+            signs.cancel()
+        super()._end_all()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -245,8 +239,8 @@ class MysqlDatabase(Database):
         self._end_all()
 
 
-class _Transaction:
-    """One transaction under way: `statement` is the one at work, `is_committing` whether it may have been committed."""
+class _Transaction(Transaction):
+    """Statements with their values in them."""
 
     def __init__(self, connection: Any, changes: Changes, owner: str, packet_bytes_max: int) -> None:  # noqa: ANN401
         self._connection = connection
@@ -354,22 +348,7 @@ async def _ask(connection: Any, text: str) -> Sequence[Sequence[Any]]:  # noqa: 
         return rows
 
 
-def _end(connection: Any) -> None:  # noqa: ANN401
-    connection.close()
-
-
 def _number(error: BaseException) -> int:
     """The number of an answer of the server, from 1000 to 1999, or of the client's, from 2000 on; 0: neither."""
     is_numbered = isinstance(error, MySQLError) and error.args and isinstance(error.args[0], int)
     return int(error.args[0]) if is_numbered else 0
-
-
-def _is_unsure(error: BaseException) -> bool:
-    """Whether an error says that the connection is lost, or the server at its end."""
-    number = _number(error)
-    return not 1000 <= number < 2000 or number in _UNSURE_NUMBERS
-
-
-def _outcome(error: BaseException, is_committing: bool) -> int:
-    """How a transaction failed."""
-    return UNKNOWN if is_committing and _is_unsure(error) else REFUSED

@@ -5,6 +5,8 @@ exists before it is changed: first what the state deletes, then what it puts, th
 those of what was deleted. Sequences that are stored are left out, so that applying a batch twice is applying it once.
 """
 
+import itertools
+
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.contents import Contents, StoredChannel, StoredSubscription
 from durabus.stores.sql.rows import (
@@ -24,7 +26,9 @@ from durabus.streaming.store_port import (
     Batch,
     Cursor,
     Run,
+    gap_text,
 )
+from durabus.wire.stan_messages import encode_message
 from durabus.wire.varint import DecodeError
 
 __all__ = ["Changes", "Messages", "PlanError", "Rules", "apply", "plan"]
@@ -68,6 +72,8 @@ class Changes:
         self.after: list[tuple[str, list[Row]]] = []
         self.lasts: dict[int, tuple[int, int, int]] = {}  # channel: first new sequence, last one, its timestamp
         self.body_bytes_max: dict[int, int] = {}
+        self.lost_lasts: dict[int, int] = {}  # channel: its last message, where that is lost and a row keeps its number
+        self.has_lost = False
         self.floors: dict[int, int] = {}
         self.new_clients: dict[bytes, str] = {}
         self.gone_clients: list[bytes] = []
@@ -111,6 +117,7 @@ def plan(batch: Batch, contents: Contents, rules: Rules) -> Changes:
     _take_subscriptions(state, contents, names, changes)
     for run in batch.runs:
         _take_run(run, contents, gone_channels, rules, changes)
+    _take_lost_lasts(contents, gone_channels, changes)
     _take_floors(batch, contents, gone_channels, changes)
     _take_cursors(batch, contents, rules, changes)
     return changes
@@ -239,7 +246,7 @@ def _take_run(run: Run, contents: Contents, gone: set[int], rules: Rules, change
     known_last = channel.last if channel is not None else 0
     last = changes.lasts[channel_id][1] if channel_id in changes.lasts else known_last
     if last and first > last + 1:
-        raise PlanError(f"channel {channel_id} ends at {last}, so {first} cannot be its next message")
+        raise PlanError(gap_text(channel_id, last, first))
     skip = max(0, last + 1 - first) if last else 0
     bodies = run.bodies[skip:] if skip else run.bodies
     if not bodies:
@@ -257,12 +264,46 @@ def _take_run(run: Run, contents: Contents, gone: set[int], rules: Rules, change
     if channel_id in gone:
         return  # stored and deleted at once
     changes.body_bytes_max[channel_id] = max(largest, changes.body_bytes_max.get(channel_id, 0))
-    messages = changes.messages
-    messages.channel_ids += [channel_id] * len(bodies)
-    messages.sequences += range(first + skip, first + len(run.bodies))
-    messages.timestamps_ns += timestamps
-    messages.bodies += bodies
     changes.segments.append((channel_id, first + skip, bodies))
+    messages = changes.messages
+    if all(bodies):
+        messages.channel_ids += [channel_id] * len(bodies)
+        messages.sequences += range(first + skip, first + len(run.bodies))
+        messages.timestamps_ns += timestamps
+        messages.bodies += bodies
+        changes.lost_lasts.pop(channel_id, None)
+        return
+    for sequence, timestamp_ns, body in zip(itertools.count(first + skip), timestamps, bodies, strict=False):
+        if body:
+            messages.channel_ids.append(channel_id)
+            messages.sequences.append(sequence)
+            messages.timestamps_ns.append(timestamp_ns)
+            messages.bodies.append(body)
+    changes.has_lost = True
+    changes.lost_lasts.pop(channel_id, None)
+    if not bodies[-1]:
+        changes.lost_lasts[channel_id] = first + len(run.bodies) - 1
+
+
+def _take_lost_lasts(contents: Contents, gone: set[int], changes: Changes) -> None:
+    """A lost message has no row, unless it is the last one: then a row of size 0 keeps its number until there is another."""
+    superseded: list[Row] = []
+    for channel_id in changes.lasts:
+        channel = contents.channels.get(channel_id)
+        if channel is not None and channel.lost_last and channel_id not in gone:
+            superseded.append((channel_id, channel.lost_last))
+    if superseded:
+        changes.before.append((sql.DELETE_LOST, superseded))
+    names = {channel.channel_id: channel.name for channel in changes.new_channels}
+    rows: list[Row] = []
+    for channel_id, sequence in changes.lost_lasts.items():
+        channel = contents.channels.get(channel_id)
+        name = channel.name if channel is not None else names[channel_id]
+        timestamp_ns = changes.lasts[channel_id][2]
+        # To the original it is a message without data; one without anything would end its process.
+        rows.append((channel_id, sequence, timestamp_ns, 0, encode_message(sequence, name, b"", b"", timestamp_ns)))
+    if rows:
+        changes.after.append((sql.INSERT_MESSAGE, rows))
 
 
 def _timestamps(run: Run, skip: int) -> list[int]:
@@ -377,6 +418,7 @@ def _apply_messages(changes: Changes, contents: Contents) -> None:
         if channel.last == 0:
             channel.first = channel.swept = first
         channel.last = last
+        channel.lost_last = changes.lost_lasts.get(channel_id, 0)
         channel.last_timestamp_ns = timestamp_ns
         channel.body_bytes_max = max(channel.body_bytes_max, changes.body_bytes_max.get(channel_id, 0))
     for channel_id, floor in changes.floors.items():

@@ -14,21 +14,12 @@ import asyncpg
 
 from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
-from durabus.stores.sql.connections import Connections
-from durabus.stores.sql.database import (
-    LOADING_S,
-    LOST_LOCK,
-    NO_ANSWER_S,
-    READERS_MAX,
-    ConnectionLostError,
-    Database,
-    WriteFailedError,
-    shown,
-)
+from durabus.stores.sql.database import LOST_LOCK, NO_ANSWER_S, ConnectionLostError, WriteFailedError, shown
+from durabus.stores.sql.networked import NetworkedDatabase, Transaction
 from durabus.stores.sql.plan import Changes, Messages, Row
 from durabus.stores.sql.schema import POSTGRES
 from durabus.stores.sql.source import PostgresSource, tls_context
-from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN
+from durabus.streaming.store_port import FATAL, REFUSED
 
 __all__ = ["PostgresDatabase"]
 
@@ -44,6 +35,10 @@ _LOCK_PATIENCE_S: Final = 3.0
 """How long the connections of a server that just ended may take to be gone."""
 _PAUSE_S: Final = 0.1
 _STANDSTILL: Final = "5s"
+_KEEPALIVES: Final = tuple(
+    f"set_config('tcp_keepalives_{name}', '{value}', false)"
+    for name, value in (("idle", 10), ("interval", 5), ("count", 4))
+)
 _INSERT_ARRAYS: Final = (
     "INSERT INTO Messages (id, seq, timestamp, size, data)"
     " SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::int[], $5::bytea[])"
@@ -52,24 +47,17 @@ _ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 _UNSURE_STATES: Final = ("08", "57P", "58", "XX")
 
 
-class PostgresDatabase(Database):
+class PostgresDatabase(NetworkedDatabase):
     """The database at `source`, with at most `connections_max` connections (0: as many as are useful)."""
 
     def __init__(self, source: PostgresSource, connections_max: int = 0, connect: Connect = asyncpg.connect) -> None:
         """Touch nothing yet; `connect` makes connections."""
+        super().__init__(_ERRORS, source.password, source.answer_timeout_s, connections_max)
         self.dialect = POSTGRES
         self.message_bytes_max = _VALUE_BYTES_MAX
         self._source = source
         self._connect_with = connect
-        self._answer_s = source.answer_timeout_s or NO_ANSWER_S
-        self._writer: Any = None
-        self._writer_turn = asyncio.Lock()
-        self._is_single = connections_max == 1
         self._backend: tuple[int, object] | None = None  # of the last connection that wrote: pid and start
-        others = min(connections_max - 1, READERS_MAX) if connections_max > 1 else READERS_MAX
-        self._others: Connections[Any] = Connections(
-            others, self._connect, lambda connection: bool(connection.is_closed()), _end
-        )
 
     async def _connect(self) -> Any:  # noqa: ANN401 - asyncpg has no types
         source = self._source
@@ -101,24 +89,36 @@ class PostgresDatabase(Database):
         """Connect anew, when nothing of the connections before is at work any more."""
         self._end_all()
         writer = await self._connect()
-        try:
-            await self._end_backend(writer)
-            await self._take_lock(writer, exclusive)
-            # An acknowledgement means that it is on stable storage, whatever the database has for a default.
-            await writer.execute(
-                "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-            )
-            row = await writer.fetchrow("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-            fsync = await writer.fetchval("SHOW fsync")
-        except _ERRORS as error:
-            _end(writer)
-            raise ConnectionLostError(f"sql: cannot open the database: {self._shown(error)}") from None
-        except BaseException:
-            _end(writer)
-            raise
+        row, fsync = await self._opened(writer, self._begin(writer, exclusive), self._answer_s + NO_ANSWER_S)
         self.weakness = "" if fsync == "on" else "PostgreSQL runs with fsync=off"
         self._backend = (row[0], row[1]) if row is not None else None
         self._writer = writer
+
+    async def _begin(self, writer: Any, exclusive: bool) -> tuple[Any, str]:  # noqa: ANN401
+        """What comes before anything else on the connection that writes: its pid and start, and whether fsync is on."""
+        await self._end_backend(writer)
+        await self._take_lock(writer, exclusive)
+        # An acknowledgement means that it is on stable storage, whatever the database has for a default.
+        await writer.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        # A machine that lost its power holds the lock until the database sees that it is gone.
+        await writer.execute(f"SELECT {', '.join(_KEEPALIVES)}")
+        row = await writer.fetchrow("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        return row, await writer.fetchval("SHOW fsync")
+
+    async def open_snapshot(self) -> None:
+        """Connect, and begin the one transaction in which everything is read."""
+        self._end_all()
+        self._is_single = True
+        writer = await self._connect()
+        await self._opened(writer, self._begin_snapshot(writer))
+        self._writer = writer
+
+    async def _begin_snapshot(self, writer: Any) -> None:  # noqa: ANN401
+        await writer.execute("SET idle_in_transaction_session_timeout = 0")
+        await writer.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await writer.fetchval("SELECT 1")  # the moment is that of the first question
 
     async def _end_backend(self, writer: Any) -> None:  # noqa: ANN401
         """End our connection before, if the database still has it: it may be about to commit."""
@@ -143,70 +143,40 @@ class PostgresDatabase(Database):
             await asyncio.sleep(_PAUSE_S)
         raise StoreError("sql: another server uses the database")
 
-    async def transact(self, changes: Changes, owner: str) -> None:
-        """Make `changes` in one transaction."""
-        async with self._writer_turn:
-            writer = self._writer
-            if writer is None or writer.is_closed():
-                raise WriteFailedError(REFUSED, "sql: the connection to the database is lost")
-            work = _Transaction(writer, changes, owner)
-            try:
-                async with asyncio.timeout(self._answer_s):
-                    await work.run()
-            except _ERRORS as error:
-                _end(writer)
-                text = self._text(work.statement, error)
-                is_answer = isinstance(error, asyncpg.PostgresError) and not _is_unsure(error)
-                raise WriteFailedError(_outcome(error, work.is_committing), text, is_answer) from None
-            except BaseException:
-                _end(writer)
-                raise
-
     async def fetch(self, statement: str, arguments: Row = ()) -> Sequence[Sequence[Any]]:
         """Ask on a connection for reading."""
-        limit_s = LOADING_S if statement in sql.LOADING else self._answer_s
-        rows: Sequence[Sequence[Any]] = await self._on_other(
-            statement, lambda connection, text: connection.fetch(text, *arguments, timeout=limit_s)
-        )
-        return rows
+
+        async def ask(connection: Any, text: str, limit_s: float) -> Sequence[Sequence[Any]]:  # noqa: ANN401
+            rows: Sequence[Sequence[Any]] = await connection.fetch(text, *arguments, timeout=limit_s)
+            return rows
+
+        return await self._on_other(statement, ask, self.dialect.statement(statement))
 
     async def execute(self, statement: str, arguments: Row = ()) -> int:
         """Change something on a connection of its own."""
-        status: str = await self._on_other(statement, lambda connection, text: connection.execute(text, *arguments))
+
+        async def run(connection: Any, text: str, limit_s: float) -> str:  # noqa: ANN401
+            return str(await connection.execute(text, *arguments, timeout=limit_s))
+
+        status = await self._on_other(statement, run, self.dialect.statement(statement))
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
-    async def _on_other(self, statement: str, work: Callable[[Any, str], Awaitable[Any]]) -> Any:  # noqa: ANN401
-        text = self.dialect.statement(statement)
-        try:
-            if self._is_single:
-                async with self._writer_turn:
-                    if self._writer is None:
-                        raise ConnectionLostError("sql: the connection to the database is lost")
-                    return await work(self._writer, text)
-            async with self._others.one() as connection:
-                return await work(connection, text)
-        except _ERRORS as error:
-            lost = not isinstance(error, asyncpg.PostgresError) or _is_unsure(error)
-            kind = ConnectionLostError if lost else StoreError
-            raise kind(self._text(statement, error)) from None
+    def _is_closed(self, connection: Any) -> bool:  # noqa: ANN401
+        return bool(connection.is_closed())
 
-    def _text(self, statement: str, error: BaseException) -> str:
-        """What to tell of an error in `statement`."""
-        if isinstance(error, asyncpg.PostgresError | TimeoutError):
-            return f'sql: error executing "{statement}": {self._shown(error)}'
-        return f"sql: the connection to the database is lost: {self._shown(error)}"
+    def _end(self, connection: Any) -> None:  # noqa: ANN401
+        connection.terminate()
 
-    def _shown(self, error: BaseException) -> str:
-        if isinstance(error, TimeoutError):
-            return f"the database did not answer within {self._answer_s:g} s"
-        return shown(error, self._source.password)
+    def _transaction(self, changes: Changes, owner: str) -> Transaction:
+        return _Transaction(self._writer, changes, owner)
 
-    def _end_all(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            _end(writer)
-        self._others.end_all()
+    def _is_answer(self, error: BaseException) -> bool:
+        return isinstance(error, asyncpg.PostgresError)
+
+    def _is_unsure(self, error: BaseException) -> bool:
+        state = str(getattr(error, "sqlstate", None) or "XX")
+        return not self._is_answer(error) or state.startswith(_UNSURE_STATES)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -218,8 +188,8 @@ class PostgresDatabase(Database):
         self._end_all()
 
 
-class _Transaction:
-    """One transaction under way: `statement` is the one at work, `is_committing` whether it may have been committed."""
+class _Transaction(Transaction):
+    """Statements with their values beside them."""
 
     def __init__(self, connection: Any, changes: Changes, owner: str) -> None:  # noqa: ANN401
         self._connection = connection
@@ -275,7 +245,9 @@ class _Transaction:
             list(map(len, messages.bodies)),
             messages.bodies,
         )
-        if len(messages.bodies) < _COPY_MIN:
+        if len(messages.bodies) == 1:
+            await self._connection.execute(POSTGRES.statement(sql.INSERT_MESSAGE), *(column[0] for column in columns))
+        elif len(messages.bodies) < _COPY_MIN:
             await self._connection.execute(_INSERT_ARRAYS, *columns)
         else:
             await self._connection.copy_records_to_table(
@@ -285,20 +257,3 @@ class _Transaction:
 
 def _is_one(statements: list[tuple[str, list[Row]]]) -> bool:
     return len(statements) == 1 and len(statements[0][1]) == 1
-
-
-def _end(connection: Any) -> None:  # noqa: ANN401
-    connection.terminate()
-
-
-def _is_unsure(error: asyncpg.PostgresError) -> bool:
-    """Whether the server's answer says that it, or the connection, is at its end."""
-    state = getattr(error, "sqlstate", None) or "XX"
-    return str(state).startswith(_UNSURE_STATES)
-
-
-def _outcome(error: BaseException, is_committing: bool) -> int:
-    """How a transaction failed."""
-    if not is_committing or (isinstance(error, asyncpg.PostgresError) and not _is_unsure(error)):
-        return REFUSED
-    return UNKNOWN

@@ -7,7 +7,7 @@ from durabus.stores.sql import statements as sql
 from durabus.stores.sql.database import Database
 from durabus.stores.sql.schema import COLUMNS, TABLES
 
-__all__ = ["BLOB_BYTES_MAX", "column_bytes_max", "prepare_tables"]
+__all__ = ["BLOB_BYTES_MAX", "check_tables", "column_bytes_max", "prepare_tables"]
 
 BLOB_BYTES_MAX: Final = {
     "tinyblob": 255,
@@ -53,6 +53,19 @@ async def prepare_tables(database: Database, create: bool) -> list[str]:
                 f"sql: table {table} has no column {', '.join(lacking)}: it is not the one that this needs"
             )
     return [f"table {table}" for table in missing] + ["column Clients.proto"] * without_proto
+
+
+async def check_tables(database: Database) -> None:
+    """Raise StoreError when something of the tables is missing. Changes nothing."""
+    there = await _columns(database)
+    for table, columns in COLUMNS.items():
+        known = there.get(table.lower())
+        lacking = [column for column in columns if column not in (known or {})]
+        if known is None:
+            raise StoreError(f"sql: the database has no table {table}: it is not one of a server")
+        if lacking:
+            what = f"sql: table {table} has no column {', '.join(lacking)}"
+            raise StoreError(f"{what}: `durabus store init` adds what an old one lacks")
 
 
 async def column_bytes_max(database: Database) -> int:

@@ -10,13 +10,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.database import LOST_LOCK, ConnectionLostError, Database, WriteFailedError
-from durabus.stores.sql.plan import Changes, Row
+from durabus.stores.sql.plan import Changes, Messages, Row
 from durabus.stores.sql.schema import SQLITE
 from durabus.streaming.store_port import FATAL, REFUSED, UNKNOWN
 
@@ -27,6 +29,8 @@ _FAILED_SYNC: Final = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYN
 _BUSY_S: Final = 5.0
 _VALUE_BYTES_MAX: Final = 500_000_000
 """What a value may be in sqlite as it is usually built, halved."""
+_ROWS: Final = 64
+_INSERT_ROWS: Final = sql.INSERT_MESSAGE + ", (?, ?, ?, ?, ?)" * (_ROWS - 1)
 
 
 class SqliteDatabase(Database):
@@ -99,6 +103,29 @@ class SqliteDatabase(Database):
         # Work that has begun is not given up half-way: whoever waits for it may be.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(thread, work))
 
+    async def open_snapshot(self) -> None:
+        """Open the file for reading, in a transaction that lasts until the end."""
+        if self._read_thread is None:
+            self._read_thread = ThreadPoolExecutor(1, "durabus-sql-read")
+            self._write_thread = ThreadPoolExecutor(1, "durabus-sql-write")
+        await self._in(self._read_thread, self._open_snapshot)
+
+    def _open_snapshot(self) -> None:
+        self._close_reader()
+        if not self._path.exists():
+            raise StoreError(f"sql: there is no database {self._path}")
+        try:
+            address = f"file:{quote(str(self._path.absolute()))}?mode=ro"
+            self._reader = self._connect(
+                address, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._reader.execute("BEGIN")
+            self._reader.execute(
+                "SELECT COUNT(*) FROM sqlite_master"
+            ).fetchall()  # the moment is that of the first question
+        except sqlite3.Error as error:
+            raise StoreError(f"sql: cannot open {self._path}: {error}") from error
+
     async def transact(self, changes: Changes, owner: str) -> None:
         """Make `changes` in the writing thread."""
         try:
@@ -115,20 +142,9 @@ class SqliteDatabase(Database):
             writer.execute(statement)
             for statement, rows in changes.before:
                 writer.executemany(self.dialect.statement(statement), rows)
-            messages = changes.messages
-            if messages.bodies:
+            if changes.messages.bodies:
                 statement = sql.INSERT_MESSAGE
-                writer.executemany(
-                    statement,
-                    zip(
-                        messages.channel_ids,
-                        messages.sequences,
-                        messages.timestamps_ns,
-                        map(len, messages.bodies),
-                        messages.bodies,
-                        strict=True,
-                    ),
-                )
+                _insert(writer, changes.messages)
             for statement, rows in changes.after:
                 writer.executemany(self.dialect.statement(statement), rows)
             if owner:
@@ -201,6 +217,21 @@ class SqliteDatabase(Database):
         await self._in(write_thread, self._unlock)
         read_thread.shutdown()
         write_thread.shutdown()
+
+
+def _insert(writer: sqlite3.Connection, messages: Messages) -> None:
+    """Insert messages, many with each statement: after each one this thread waits until the others let it go on."""
+    rows = zip(
+        messages.channel_ids,
+        messages.sequences,
+        messages.timestamps_ns,
+        map(len, messages.bodies),
+        messages.bodies,
+        strict=True,
+    )
+    for _ in range(len(messages.bodies) // _ROWS):
+        writer.execute(_INSERT_ROWS, tuple(chain.from_iterable(islice(rows, _ROWS))))
+    writer.executemany(sql.INSERT_MESSAGE, rows)
 
 
 def _outcome(error: Exception, is_commit: bool) -> int:

@@ -4,8 +4,15 @@ from typing import Final
 
 __all__ = [
     "BURY_SUBSCRIPTION",
+    "CHECK_MESSAGES",
+    "CHECK_ORPHANS",
+    "CHECK_SERVER",
+    "CHECK_SIZES",
     "DELETE_CLIENT",
+    "DELETE_LOST",
+    "DELETE_MESSAGE",
     "DELETE_PENDING",
+    "DELETE_PENDING_ROW",
     "DELETE_SUBSCRIPTION",
     "FENCE",
     "INSERT_CHANNEL",
@@ -24,17 +31,20 @@ __all__ = [
     "LOAD_SERVER",
     "LOAD_SUBSCRIPTIONS",
     "LOAD_UNSWEPT",
+    "LOCK_CLEAR",
     "LOCK_INSERT",
     "LOCK_READ",
     "LOCK_RELEASE",
     "LOCK_TAKE",
     "LOCK_TICK",
+    "LOSE_MESSAGE",
     "MARK_CHANNEL_DELETED",
     "MOVE_SUBSCRIPTION",
     "RAISE_FLOOR",
     "READ_MESSAGES",
     "READ_NEXT_TIMESTAMP",
     "READ_SIZES",
+    "RESIZE_MESSAGE",
     "SWEEP_CHANNEL",
     "SWEEP_KEEP_HIGHEST",
     "SWEEP_MESSAGES",
@@ -67,22 +77,47 @@ MOVE_SUBSCRIPTION: Final = "UPDATE Subscriptions SET lastsent=? WHERE id=? AND s
 DELETE_PENDING: Final = "DELETE FROM SubsPending WHERE subid=?"
 INSERT_PENDING: Final = "INSERT INTO SubsPending (subid, {row}, seq, lastsent, pending) VALUES (?, ?, ?, ?, ?)"
 INSERT_MESSAGE: Final = "INSERT INTO Messages (id, seq, timestamp, size, data) VALUES (?, ?, ?, ?, ?)"
+DELETE_LOST: Final = "DELETE FROM Messages WHERE id=? AND seq=? AND size=0"
+"""A row of size 0 keeps the number of a lost message for as long as it is the last one."""
 
 LOAD_SERVER: Final = "SELECT id, proto, version FROM ServerInfo WHERE uniquerow=1"
 LOAD_CLIENTS: Final = "SELECT id, hbinbox, proto FROM Clients"
 LOAD_CHANNELS: Final = "SELECT id, name, maxseq, deleted FROM Channels ORDER BY id"
 LOAD_FIGURES: Final = (
-    "SELECT m.id, COUNT(m.seq), MIN(m.seq), MAX(m.seq), SUM(m.size), MAX(m.size), MAX(m.timestamp)"
+    "SELECT m.id, COUNT(m.seq), MIN(m.seq), MAX(m.seq), SUM(m.size), MAX(m.size), MAX(m.timestamp), MIN(m.size)"
     " FROM Messages m JOIN Channels c ON c.id=m.id WHERE m.seq>c.maxseq AND c.deleted=FALSE GROUP BY m.id"
 )
 LOAD_UNSWEPT: Final = "SELECT c.id, (SELECT MIN(m.seq) FROM Messages m WHERE m.id=c.id) FROM Channels c WHERE c.maxseq>0 AND c.deleted=FALSE"
 LOAD_SUBSCRIPTIONS: Final = "SELECT id, subid, lastsent, proto, deleted FROM Subscriptions ORDER BY subid"
 LOAD_PENDING: Final = "SELECT subid, {row}, seq, lastsent, pending, acks FROM SubsPending ORDER BY subid, {row}"
 
-LOADING: Final = frozenset((LOAD_CHANNELS, LOAD_CLIENTS, LOAD_FIGURES, LOAD_PENDING, LOAD_SUBSCRIPTIONS, LOAD_UNSWEPT))
+CHECK_SERVER: Final = "SELECT uniquerow, id, proto, version FROM ServerInfo ORDER BY uniquerow"
+CHECK_SIZES: Final = "SELECT seq, LENGTH(data) FROM Messages WHERE id=? AND seq>=? ORDER BY seq LIMIT 2048"
+CHECK_MESSAGES: Final = "SELECT seq, timestamp, size, data FROM Messages WHERE id=? AND seq>=? AND seq<=? ORDER BY seq"
+DELETE_MESSAGE: Final = "DELETE FROM Messages WHERE id=? AND seq=?"
+LOSE_MESSAGE: Final = "UPDATE Messages SET size=0, data=? WHERE id=? AND seq=?"
+RESIZE_MESSAGE: Final = "UPDATE Messages SET size=? WHERE id=? AND seq=?"
+DELETE_PENDING_ROW: Final = "DELETE FROM SubsPending WHERE subid=? AND {row}=?"
+LOCK_CLEAR: Final = "DELETE FROM StoreLock"
+CHECK_ORPHANS: Final = (
+    "SELECT m.id, MIN(m.seq), MAX(m.seq) FROM Messages m LEFT JOIN Channels c ON c.id=m.id WHERE c.id IS NULL"
+    " GROUP BY m.id ORDER BY m.id"
+)
+
+LOADING: Final = frozenset(
+    (
+        CHECK_ORPHANS,
+        LOAD_CHANNELS,
+        LOAD_CLIENTS,
+        LOAD_FIGURES,
+        LOAD_PENDING,
+        LOAD_SUBSCRIPTIONS,
+        LOAD_UNSWEPT,
+    )
+)
 """These go through whole tables, so they may take as long as they take."""
 
-READ_MESSAGES: Final = "SELECT seq, data FROM Messages WHERE id=? AND seq>=? AND seq<? ORDER BY seq"
+READ_MESSAGES: Final = "SELECT seq, data FROM Messages WHERE id=? AND seq>=? AND seq<? AND size>0 ORDER BY seq"
 READ_SIZES: Final = "SELECT seq, size FROM Messages WHERE id=? AND seq>=? AND seq<? ORDER BY seq"
 READ_NEXT_TIMESTAMP: Final = "SELECT seq, timestamp FROM Messages WHERE id=? AND seq>=? ORDER BY seq LIMIT 1"
 

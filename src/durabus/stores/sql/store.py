@@ -6,6 +6,7 @@ behind is found out by `recover`, which connects anew and loads everything; unti
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from durabus.errors import StoreError, StoreLostError
@@ -18,7 +19,7 @@ from durabus.stores.sql.reading import read_page, seek
 from durabus.stores.sql.rows import channel_complaint
 from durabus.stores.sql.setup import column_bytes_max, prepare_tables
 from durabus.stores.sql.sweeping import Sweeper
-from durabus.stores.sql.tail import Tail
+from durabus.stores.tail import Tail
 from durabus.streaming.store_port import FATAL, REFUSED, Batch, Lease, Recovered, Store, StoreListener
 
 __all__ = ["SqlStore"]
@@ -72,9 +73,12 @@ class SqlStore(Store):
         self._is_connected = False
         self._batches: deque[Batch] = deque()
         self._writing: asyncio.Task[None] | None = None
+        self._unreported: list[int] = []  # batches that are committed, and the listener has not been told
         self._questions: deque[_Question] = deque()
         self._answering: set[asyncio.Task[None]] = set()
         self._gives_up = asyncio.Event()  # questions that cannot be answered now are answered with nothing
+        self._reading_problem = ""  # why they cannot
+        self.on_problem: Callable[[str], None] = lambda _: None
 
     def bind(self, listener: StoreListener) -> None:
         """Tell `listener` how work ends, from now on."""
@@ -121,18 +125,21 @@ class SqlStore(Store):
             raise StoreLostError(LOST_LOCK)
         self._contents, recovered = await load(self._database)
         if self._database.weakness:
-            recovered.damage.append(
+            recovered.weaknesses.append(
                 f"sql: {self._database.weakness}: what was acknowledged is lost when the machine of the database fails"
             )
         self.has_lost = any(channel.has_gaps for channel in self._contents.channels.values())
         self._tail.clear()
         self._broken = None
         self._gives_up.clear()
-        self._sweeper = Sweeper(self._database, self._contents)
+        self._sweeper = Sweeper(self._database, self._contents, on_problem=self._report_problem)
         self._sweeper.start()
         if lease is not None:
             self._epoch = lease.epoch
         return recovered
+
+    def _report_problem(self, text: str) -> None:
+        self.on_problem(text)
 
     async def _end_work(self) -> None:
         """Wait for the end of everything that was submitted and asked."""
@@ -154,22 +161,35 @@ class SqlStore(Store):
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._batches:
                 batch = self._batches[0]
                 failure = await self._write_one(batch)
                 self._batches.popleft()
-                listener = self._listener
                 if failure is None:
-                    if listener is not None:
-                        listener.on_durable(batch.number)
+                    self._unreported.append(batch.number)
+                    if self._batches:
+                        # The database gets the next one first, and works on it while acknowledgements go out.
+                        loop.call_soon(self._report)
+                    else:
+                        self._report()
                     continue
+                self._report()
                 if self._broken is None:
                     self._broken = failure if failure[0] == FATAL else (REFUSED, failure[1])
-                if listener is not None:
-                    listener.on_failed(batch.number, *failure)
+                if self._listener is not None:
+                    self._listener.on_failed(batch.number, *failure)
         finally:
+            self._report()
             self._writing = None
+
+    def _report(self) -> None:
+        """Tell the listener what is committed."""
+        while self._unreported:
+            number = self._unreported.pop(0)
+            if self._listener is not None:
+                self._listener.on_durable(number)
 
     async def _write_one(self, batch: Batch) -> tuple[int, str] | None:
         """Write `batch`; how it failed, if it did."""
@@ -201,6 +221,7 @@ class SqlStore(Store):
     def _note(self, changes: Changes) -> None:
         """The transaction is committed."""
         apply(changes, self._contents)
+        self.has_lost = self.has_lost or changes.has_lost
         for channel_id, first, bodies in changes.segments:
             self._tail.add(channel_id, first, bodies)
         sweeper = self._sweeper
@@ -246,9 +267,13 @@ class SqlStore(Store):
             while True:
                 try:
                     await self._answer(question)
+                    self._reading_problem = ""
                     break
-                except StoreError:
+                except StoreError as error:
                     # Nothing is not an answer: the messages are there. Unless who asked is about to be replaced.
+                    if str(error) != self._reading_problem:
+                        self._reading_problem = str(error)
+                        self._report_problem(f"messages cannot be read, this is tried again: {error}")
                     if self._gives_up.is_set():
                         self._reply(question, [], 0)
                         break

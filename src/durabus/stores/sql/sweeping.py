@@ -5,6 +5,7 @@ more, so nothing depends on when this happens; what is left when the server ends
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from durabus.errors import StoreError
@@ -23,14 +24,21 @@ _PAUSE_S: Final = 1.0
 class Sweeper:
     """Deletes what is dead of `contents`, from `start` to `stop`."""
 
-    def __init__(self, database: Database, contents: Contents, pause_s: float = _PAUSE_S) -> None:
-        """Work on `database`."""
+    def __init__(
+        self,
+        database: Database,
+        contents: Contents,
+        pause_s: float = _PAUSE_S,
+        on_problem: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Work on `database`. `on_problem` is told why that is not possible, once until it is, or until it is for another reason."""
         self._database = database
         self._contents = contents
         self._pause_s = pause_s
         self._task: asyncio.Task[None] | None = None
         self._many = asyncio.Event()
         self._some = asyncio.Event()
+        self._on_problem = on_problem
         self._is_stopping = False
         self.error = ""  # why the last piece could not be deleted
 
@@ -79,7 +87,10 @@ class Sweeper:
                 await self.sweep()
                 self.error = ""
             except StoreError as error:
-                self.error = str(error)
+                text = str(error)
+                if text != self.error:
+                    self._on_problem(f"what was removed is still in the tables, this is tried again: {text}")
+                self.error = text
                 self._some.set()  # again after the pause
 
     async def sweep(self) -> None:

@@ -18,6 +18,7 @@ async def store_says_what_it_is(trial: Trial) -> None:
         store.message_bytes_max >= 1024 * 1024, f"messages of 1 MB are usual, here {store.message_bytes_max} is most"
     )
     expect(store.message_overhead_bytes >= 0, "message_overhead_bytes is negative")
+    expect(store.data_overhead_bytes >= 0, "data_overhead_bytes is negative")
     expect(store.batches_in_flight_max >= 1, "not even one batch may be in flight")
 
 
@@ -248,6 +249,36 @@ async def gap_is_refused(trial: Trial) -> None:
     await trial.verify()
 
 
+async def after_a_failure_everything_fails(trial: Trial) -> None:
+    """What is decided after a batch that failed rests on it: so it fails, too, whatever it is, until `recover`."""
+    batch = trial.batch()
+    one, two = trial.add_channel(batch), trial.add_channel(batch)
+    number = trial.add_subscription(batch, one)
+    trial.publish(batch, one, 10)
+    trial.publish(batch, two, 10)
+    await trial.write(batch)
+    failing = [_with_gap(trial, trial.batch(), one, two, number), *(trial.batch() for _ in range(4))]
+    failing[1].runs.append(trial.run(one, 11, 3))
+    failing[2].runs.append(trial.run(two, 11, 1))
+    trial.put_client(failing[3], b"somebody")
+    for batch in failing:
+        await trial.probe.wait_room()
+        trial.probe.submit(batch)
+    await trial.probe.wait_all_ended()
+    for batch in failing:
+        expect(
+            batch.number in trial.probe.failed,
+            f"batch {failing[0].number} failed, and batch {batch.number}, which was decided after it, was stored",
+        )
+    trial.verify_recovered(await trial.recover())
+    await trial.verify()
+    batch = trial.batch()
+    trial.publish(batch, one, 2)
+    trial.publish(batch, two, 2)
+    await trial.write(batch)
+    await trial.verify()
+
+
 def _with_gap(trial: Trial, batch: Batch, one: int, two: int, number: int) -> Batch:
     """A batch with changes of every kind, all proper except that its last run leaves a gap."""
     trial.put_client(batch, b"nobody")
@@ -270,4 +301,5 @@ CHECKS = (
     Check(resubmitting_changes_nothing),
     Check(overlapping_run_adds_the_rest),
     Check(gap_is_refused),
+    Check(after_a_failure_everything_fails),
 )

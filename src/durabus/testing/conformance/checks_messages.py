@@ -1,7 +1,8 @@
 """Checks of messages: read unchanged at their sequences, in pages, from the channel that they were written to."""
 
+from durabus.streaming.store_port import Batch
 from durabus.testing.conformance.probe import expect
-from durabus.testing.conformance.trial import MUCH, Check, Trial
+from durabus.testing.conformance.trial import IF_RECOVERABLE, MUCH, Check, Trial
 
 __all__ = ["CHECKS"]
 
@@ -171,6 +172,55 @@ async def batch_is_read_once(trial: Trial) -> None:
     await trial.verify()
 
 
+def _publish_lost(trial: Trial, batch: Batch, channel_id: int, kept: str) -> None:
+    """Let `batch` append a run with a message for every `+` of `kept`, and one that is lost for every `-`."""
+    run = trial.publish(batch, channel_id, len(kept))
+    run.bodies = [body if sign == "+" else b"" for sign, body in zip(kept, run.bodies, strict=True)]
+    trial.has_lost = True
+
+
+async def lost_messages_keep_their_numbers(trial: Trial) -> None:
+    """An empty body is a message that was lost before it came here: it is read back as one, and its number is used up."""
+    batch = trial.batch()
+    channels = [trial.add_channel(batch) for _ in range(3)]
+    await trial.write(batch)
+    for runs in (("+--+", "+-", "+"), ("++", "-", "-"), ("-", "+", "--"), ("-+-", "+--+-", "+")):
+        batch = trial.batch()
+        for channel_id, kept in zip(channels, runs, strict=True):
+            _publish_lost(trial, batch, channel_id, kept)
+        await trial.write(batch)
+        for channel_id in channels:
+            first = trial.model.channels[channel_id].first
+            found = await trial.messages(channel_id, first)
+            wanted = trial.model.channels[channel_id].range(first, MUCH)
+            expect(found == wanted, f"of {wanted}, where some are lost, {found} are read")
+            expect(trial.store.has_lost, "pages hold empty bodies, and has_lost does not say so")
+        trial.verify_recovered(await trial.recover())
+
+
+async def lost_messages_stay_lost(trial: Trial) -> None:
+    """After opening again lost messages are still lost, and the number of the last one is still used up."""
+    batch = trial.batch()
+    middle, end, none, last = (trial.add_channel(batch) for _ in range(4))
+    for channel_id, kept in ((middle, "+-+--++"), (end, "++-"), (none, "-"), (last, "+-")):
+        _publish_lost(trial, batch, channel_id, kept)
+    batch.floors[none] = 2
+    batch.floors[last] = 3
+    await trial.write(batch)
+    for _ in range(2):
+        await trial.reopen()
+        for channel_id in (middle, end):
+            found = await trial.messages(channel_id, 1)
+            wanted = trial.model.channels[channel_id].range(1, MUCH)
+            expect(found == wanted, f"of {wanted}, where some are lost, {found} are read after opening again")
+            expect(trial.store.has_lost, "after opening again pages hold empty bodies, and has_lost does not say so")
+        batch = trial.batch()
+        for channel_id in (middle, end, none, last):
+            trial.publish(batch, channel_id, 2)
+        await trial.write(batch)
+    trial.verify_recovered(await trial.recover())
+
+
 CHECKS = (
     Check(messages_are_read_unchanged),
     Check(bodies_of_every_size),
@@ -183,4 +233,6 @@ CHECKS = (
     Check(pages_belong_to_the_reader),
     Check(many_thousand_messages),
     Check(batch_is_read_once),
+    Check(lost_messages_keep_their_numbers),
+    Check(lost_messages_stay_lost, IF_RECOVERABLE),
 )

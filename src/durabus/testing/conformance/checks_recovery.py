@@ -55,13 +55,16 @@ async def recover_agrees_with_reading(trial: Trial) -> None:
         await trial.write(batch)
         for figures in (await trial.recover()).channels:
             found = await trial.messages(figures.channel_id, figures.first_sequence)
-            total = sum(map(len, found)) + len(found) * trial.store.message_overhead_bytes
+            total = trial.counted_bytes(found)
             after = figures.first_sequence + len(found)
             expect(
                 after == figures.last_sequence + 1,
                 f"recover says up to {figures.last_sequence}, read up to {after - 1}",
             )
             expect(total == figures.stored_bytes, f"recover says {figures.stored_bytes} bytes, read were {total}")
+            stored = await trial.stored(figures.channel_id, figures.first_sequence)
+            total = sum(map(len, stored)) + len(stored) * trial.store.message_overhead_bytes
+            expect(total == figures.stored_bytes, f"recover says {figures.stored_bytes} bytes, stored are {total}")
         await trial.verify()
 
 

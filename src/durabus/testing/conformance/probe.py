@@ -133,6 +133,13 @@ class Probe(StoreListener):
         self.store.read(self._requests, channel_id, first, count_max, bytes_max)
         return self._requests
 
+    def ask_stored(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> int:
+        """Ask for a page with `read_stored`; the number of the request."""
+        self._requests += 1
+        self._asked[self._requests] = "page"
+        self.store.read_stored(self._requests, channel_id, first, count_max, bytes_max)
+        return self._requests
+
     async def page(self, request: int) -> list[bytes]:
         """The page that answers `request`."""
         await self._wait(f"the page of read {request}", lambda: request in self._pages)

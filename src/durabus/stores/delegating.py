@@ -6,7 +6,11 @@ __all__ = ["DelegatingStore"]
 
 
 class DelegatingStore(Store):
-    """Is `inner` to the core, and the core to `inner`. A subclass overrides the calls or the answers that it changes."""
+    """Is `inner` to the core, and the core to `inner`. A subclass overrides the calls or the answers that it changes.
+
+    What the inner store says of itself is taken over at first and, as far as it changes, with each `recover`. That its
+    answers come within the calls is not: a wrapper may hold them back.
+    """
 
     def __init__(self, inner: Store) -> None:
         """Stand in for `inner`, whose listener this object becomes."""
@@ -16,12 +20,23 @@ class DelegatingStore(Store):
         self.durability = inner.durability
         self.message_bytes_max = inner.message_bytes_max
         self.message_overhead_bytes = inner.message_overhead_bytes
+        self.data_overhead_bytes = inner.data_overhead_bytes
         self.batches_in_flight_max = inner.batches_in_flight_max
+        self.has_lost = inner.has_lost
+        self._figures = _figures(inner)
         self.attach()
 
     def attach(self) -> None:
         """Hear how the inner store's work ends."""
         self.inner.bind(_Relay(self))
+
+    def take_figures(self) -> None:
+        """Take over what has changed in what the inner store says of itself."""
+        figures = _figures(self.inner)
+        for name, value in figures.items():
+            if value != self._figures[name]:
+                setattr(self, name, value)
+        self._figures = figures
 
     def bind(self, listener: StoreListener) -> None:
         """Tell `listener` how work ends, from now on."""
@@ -37,7 +52,9 @@ class DelegatingStore(Store):
 
     async def recover(self, lease: Lease | None) -> Recovered:
         """As the inner store does."""
-        return await self.inner.recover(lease)
+        recovered = await self.inner.recover(lease)
+        self.take_figures()
+        return recovered
 
     def submit(self, batch: Batch) -> None:
         """Pass `batch` on."""
@@ -45,6 +62,8 @@ class DelegatingStore(Store):
 
     def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
         """As the inner store does."""
+        if self.inner.has_lost:
+            self.has_lost = True
         return self.inner.read_now(channel_id, first, count_max, bytes_max)
 
     def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
@@ -71,6 +90,8 @@ class DelegatingStore(Store):
 
     def on_page(self, request: int, bodies: list[bytes]) -> None:
         """The inner store answers a read: pass it on."""
+        if self.inner.has_lost:
+            self.has_lost = True
         if self.listener is not None:
             self.listener.on_page(request, bodies)
 
@@ -78,6 +99,19 @@ class DelegatingStore(Store):
         """The inner store answers a seek: pass it on."""
         if self.listener is not None:
             self.listener.on_seek(request, sequence)
+
+
+def _figures(store: Store) -> dict[str, object]:
+    """What `store` says of itself and may say anew after `recover`, by the names of the attributes."""
+    return {
+        "name": store.name,
+        "durability": store.durability,
+        "message_bytes_max": store.message_bytes_max,
+        "message_overhead_bytes": store.message_overhead_bytes,
+        "data_overhead_bytes": store.data_overhead_bytes,
+        "batches_in_flight_max": store.batches_in_flight_max,
+        "has_lost": store.has_lost,
+    }
 
 
 class _Relay(StoreListener):

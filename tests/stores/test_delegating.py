@@ -3,11 +3,11 @@
 import pytest
 
 from durabus.errors import StoreError
+from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.store_port import REFUSED, Batch, Run
 from durabus.testing.conformance import Check, StoreHarness, checks_for, run_check
 from durabus.testing.conformance.probe import Probe
-from durabus.testing.delegate import DelegatingStore
 from tests.stores.harnesses import MemoryHarness
 
 
@@ -53,3 +53,36 @@ def test_the_last_listener_is_told() -> None:
     second.submit(batch)
     assert (first.durable, second.durable) == ([], [1])
     assert second.failed[2][0] == REFUSED
+
+
+async def test_what_changes_with_recovery_is_taken_over() -> None:
+    inner = MemoryStore()
+    store = DelegatingStore(DelegatingStore(inner))
+    inner.name, inner.durability, inner.message_bytes_max = "OTHER", "none at all, as one can see", 5
+    inner.message_overhead_bytes, inner.data_overhead_bytes, inner.batches_in_flight_max = 6, 7, 8
+    inner.has_lost = True
+    assert store.name == "MEMORY"
+    await store.recover(None)
+    assert (store.name, store.durability, store.message_bytes_max) == ("OTHER", inner.durability, 5)
+    assert (store.message_overhead_bytes, store.data_overhead_bytes, store.batches_in_flight_max) == (6, 7, 8)
+    assert store.has_lost
+
+
+async def test_what_a_wrapper_says_itself_stays() -> None:
+    store = DelegatingStore(MemoryStore())
+    store.name, store.batches_in_flight_max = "MINE", 4
+    await store.recover(None)
+    assert (store.name, store.batches_in_flight_max) == ("MINE", 4)
+    assert not store.is_immediate, "it may hold answers back"
+
+
+def test_that_messages_were_lost_is_known_before_their_page() -> None:
+    inner = MemoryStore()
+    store = DelegatingStore(inner)
+    probe = Probe(store, 1)
+    inner.has_lost = True
+    assert store.read_now(1, 1, 1, 1) == []
+    had_lost, store.has_lost = store.has_lost, False
+    assert had_lost
+    probe.ask_page(1, 1, 1, 1)
+    assert store.has_lost

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durabus.stores.sql.tail import Tail
+from durabus.stores.tail import Tail
 
 MUCH = 1 << 30
 
