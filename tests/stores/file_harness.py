@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from durabus.stores.file.store import FileStore
@@ -10,6 +11,9 @@ from durabus.streaming.store_port import Store
 from durabus.testing.conformance import StoreHarness
 
 __all__ = ["FileHarness", "LeasedFileHarness", "SmallSegmentsHarness"]
+
+
+_TRIES = 100
 
 
 class FileHarness(StoreHarness):
@@ -31,9 +35,16 @@ class FileHarness(StoreHarness):
         return self._open(self._directories[id(store)])
 
     def crash_copy(self, store: Store) -> object:
-        copy = self._new_directory()
-        shutil.copytree(self._directories[id(store)], copy, dirs_exist_ok=True)
-        return copy
+        directory = self._directories[id(store)]
+        for _ in range(_TRIES):
+            copy = self._new_directory()
+            names = {path.name for path in directory.iterdir()}
+            with suppress(FileNotFoundError):  # the store works on: a file may get its last name just now, or go
+                for name in names:
+                    shutil.copy2(directory / name, copy / name)
+                if names <= {path.name for path in directory.iterdir()}:
+                    return copy
+        raise AssertionError(f"{directory} never stands still")
 
     async def open_copy(self, copy: object) -> Store:
         assert isinstance(copy, Path)
