@@ -14,7 +14,7 @@ from durabus.streaming.records import encode_channel_name, encode_server
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT, KIND_SERVER, KIND_SUBSCRIPTION, Cursor
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 from tests.stores.file.busy_steps import BusyFiles, Server
-from tests.stores.file.damage_steps import ACTIVE, changed, disk_with, flipped
+from tests.stores.file.damage_steps import ACTIVE, changed, disk_with, flipped, uncopied
 from tests.stores.file.journal_steps import Desk, batch_of, desk_on, frames_of, run_of, segments_of
 
 READS = {"names", "exists", "open", "close", "size", "read", "map"}
@@ -157,6 +157,16 @@ def test_a_segment_that_is_gone_is_noticed(position: int) -> None:
     name = segments_of(THREE)[position]
     report = checked(disk_with({other: data for other, data in THREE.items() if other != name}))
     assert any("are missing" in text for text in texts(report))
+
+
+def test_the_end_of_a_segment_that_only_its_index_knows() -> None:
+    one, two = segments_of(THREE)[:2]
+    frames = frames_of(THREE[one], one)
+    content = uncopied({name: data for name, data in THREE.items() if name != two})
+    for frame in (frames[-3], frames[-1]):
+        content = flipped(content, one, frame.head.offset + 20)
+    content = flipped(content, one, frames[-2].places[0].bodies_offset)
+    assert not assert_agrees(checked(disk_with(content)), disk_with(content))
 
 
 def test_the_newest_segment_that_is_gone_is_noticed() -> None:

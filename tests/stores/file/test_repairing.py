@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from durabus.errors import StoreError
 from durabus.stores.file.checking import check_journal
+from durabus.stores.file.frame import Frame, Place, lengths_of
 from durabus.stores.file.layout import head_name, index_name
 from durabus.stores.file.repairing import repair_journal
 from durabus.stores.findings import CheckReport
@@ -123,6 +124,32 @@ def test_a_journal_that_was_at_work(seed: int, folder: Path) -> None:
         for _ in range(3):
             content = flipped(content, name, chance.randrange(64, len(content[name])))
     repair_and_compare(content, folder)
+
+
+def spoiled(content: dict[str, bytes], name: str, place: Place, frame: Frame, indexes: list[int]) -> dict[str, bytes]:
+    """A damaged frame, with some messages of a run in it damaged, too: the others can be read by the index."""
+    content = flipped(content, name, frame.head.offset + 20)
+    lengths = lengths_of(place, memoryview(content[name]))
+    for index in indexes:
+        content = flipped(content, name, place.bodies_offset + sum(lengths[:index]))
+    return content
+
+
+def frames_with(name: str, channel_id: int) -> list[tuple[Place, Frame]]:
+    """The runs of a channel in a segment of THREE, with their frames."""
+    frames = frames_of(THREE[name], name)
+    return [(place, frame) for frame in frames for place in frame.places if place.channel_id == channel_id]
+
+
+def test_what_is_lost_from_one_segment_to_the_next(folder: Path) -> None:
+    one, two = segments_of(THREE)[:2]
+    (last, before), (first, behind) = frames_with(one, 3)[-1], frames_with(two, 3)[0]
+    content = spoiled(THREE, one, last, before, [1, 2])
+    content = spoiled(content, two, first, behind, [0])
+    disk = repair_and_compare(content, folder)
+    desk, _ = desk_on(disk)
+    lost = set(range(1, desk.lasts[3] + 1)) - set(desk.sequences(3))
+    assert lost == {last.first + 1, last.first + 2, first.first}
 
 
 def test_a_damaged_index_is_made_again(folder: Path) -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from durabus.errors import StoreError
-from durabus.stores.file.layout import COMPACTED, head_name, segment_name
+from durabus.stores.file.layout import COMPACTED, HEADER_BYTES, head_name, segment_name, spare_name
 from durabus.stores.file.walking import Found, missed_segments, walk
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 from tests.stores.file.busy_steps import BusyFiles, Server
@@ -79,6 +79,35 @@ class ShrinkingFiles(SimulatedFiles):
 def test_a_segment_that_goes_is_left_out() -> None:
     files = ShrinkingFiles(disk_with(FOUR), [NAMES[0], NAMES[2]])
     assert [one.name for one in walk(files)] == [NAMES[1], NAMES[3]]
+
+
+class ReusingFiles(SimulatedFiles):
+    """The first segment is dropped when all of it is about to be read, and its file is written over as a new one."""
+
+    def __init__(self, disk: SimulatedDisk) -> None:
+        super().__init__(disk)
+        self.server = SimulatedFiles(disk)
+        self.first = -1
+
+    def open(self, name: str, writable: bool) -> int:
+        handle = super().open(name, writable)
+        if name == NAMES[0]:
+            self.first = handle
+        return handle
+
+    def read(self, handle: int, offset: int, count: int) -> bytes:
+        if handle == self.first and count > HEADER_BYTES and self.server.exists(NAMES[0]):
+            self.server.rename(NAMES[0], spare_name(1))
+            self.server.rename(spare_name(1), segment_name(5))
+            reused = self.server.open(segment_name(5), True)
+            self.server.write(reused, 0, FOUR[NAMES[3]])
+            self.server.close(reused)
+        return super().read(handle, offset, count)
+
+
+def test_a_segment_whose_file_is_used_again_is_left_out() -> None:
+    found = list(walk(ReusingFiles(disk_with(FOUR))))
+    assert [one.number for one in found][:3] == [2, 3, 4]
 
 
 def test_names_that_change_for_ever_are_told() -> None:
