@@ -15,6 +15,7 @@ from durabus.streaming.store_port import KIND_CLIENT, KIND_SUBSCRIPTION, Cursor
 from tests.blackbox.durable_stores import DURABLE, Place, new_place
 from tests.blackbox.stan_client import FIRST, Delivery, StanClient, Subscription
 from tests.blackbox.test_30_start import get
+from tests.nats_server import running_nats_server
 from tests.server_process import HOST, PATIENCE_S, ServerProcess, failed_start
 
 pytestmark = pytest.mark.skipif(
@@ -95,6 +96,31 @@ def test_another_cluster_is_refused_and_changes_nothing(place: Place) -> None:
     with place.server("-cid", "first") as server, StanClient(server.port, cluster=b"first") as client:
         replay = client.connect().subscribe(b"foo", start=FIRST)
         assert client.delivery(replay).data == b"1"
+
+
+@pytest.mark.row(117)
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+def test_a_second_server_of_the_cluster_is_refused_and_its_store_is_as_it_was(kind: str, tmp_path: Path) -> None:
+    """With a store of its own, behind the same NATS server; a change of state in it would be nobody's."""
+    places = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        places.append(new_place(kind, folder))
+    first, second = places
+    with second.server() as server, StanClient(server.port) as client:
+        client.connect().publish(b"foo", b"of the second")
+    before = second.look()
+    with running_nats_server(tmp_path) as nats, first.server("-ns", nats.url) as server:
+        ended = failed_start("-p", "-1", *second.flags, "-ns", nats.url)
+        assert ended.returncode == 1
+        assert 'discovered another streaming server with cluster ID "test-cluster"' in ended.stdout + ended.stderr
+        with StanClient(nats.port) as client:
+            client.connect().publish(b"foo", b"of the first")
+        assert server.stop(signal.SIGTERM) == 143
+    after = second.look()
+    assert sorted(after.state) == sorted(before.state)
+    assert [(one.first_sequence, one.last_sequence) for one in after.channels] == [(1, 1)]
 
 
 @pytest.mark.row(16)

@@ -8,6 +8,7 @@ import pytest
 import durabus
 from durabus.client import (
     ClientIdInUseError,
+    Connected,
     ConnectError,
     Disconnected,
     PublishError,
@@ -15,6 +16,9 @@ from durabus.client import (
     Stopped,
     StoreReset,
 )
+from durabus.client.link import new_name, open_link
+from durabus.client.servers import parse_server
+from durabus.client.session import register
 from tests.client.harness import (
     PATIENCE_S,
     Events,
@@ -101,16 +105,34 @@ async def test_an_id_is_taken_back_when_nobody_answers_under_it(port: int) -> No
             assert [message.data for message in await collect(subscription, 1)] == [b"back"]
 
 
+async def test_a_registration_whose_answer_got_lost_is_our_own(port: int) -> None:
+    """The server knows the client by the connection ID of an attempt that nobody heard the end of."""
+    events = Events()
+    with TcpProxy(port) as proxy:
+        async with connect(proxy.port, on_event=events) as bus:
+            proxy.lets_through = False
+            proxy.cut()
+            await until(lambda: not bus.is_connected)
+            attempt = new_name()
+            bus._keeper._connection_ids.append(attempt)
+            link = await open_link(parse_server(f"nats://{HOST}:{port}"), bus.options)
+            await register(link, bus.options, attempt)
+            await link.close()
+            proxy.lets_through = True
+            connected = await events.wait(Connected, 2)
+            assert isinstance(connected, Connected)
+            assert connected.was_known
+
+
 async def test_nobody_there() -> None:
     with closed_port() as port, pytest.raises(ConnectError, match="not connected after"):
         await connect(port, connect_timeout_s=0.2)
 
 
 async def test_a_server_that_comes_late_is_waited_for() -> None:
-    with running_server() as server:
-        port = server.port
-    connecting = asyncio.create_task(connect(port)._start())
-    await asyncio.sleep(0)
+    with closed_port() as port:
+        connecting = asyncio.create_task(connect(port)._start())
+        await asyncio.sleep(0)
     with running_server(port=port):
         bus = await connecting
         await bus.publish(new_channel(), b"")

@@ -167,7 +167,7 @@ async def test_a_subscription_that_is_refused_in_a_new_session_ends_with_the_rea
             refused = subscription if subscription.is_over else other
             with pytest.raises(SubscriptionRefusedError, match="too many channels"):
                 await refused.next()
-            assert bus.is_connected
+            await until(lambda: bus.is_connected)
     finally:
         server.kill()
 
@@ -335,6 +335,34 @@ async def test_an_acknowledgement_of_before_does_not_fall_on_a_new_message() -> 
             again.ack()
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_cut_again_and_again_every_event_is_handled_once_and_in_order(port: int, seed: int) -> None:
+    """In one process, with one handler at a time, nobody notices anything: copies are sorted out."""
+    channel, chance = new_channel(), random.Random(seed)
+    seen: dict[str, list[int]] = {"plain": [], "durable": [], "small": []}
+    count = 0
+
+    async def handler(name: str, message: Message) -> None:
+        if chance.random() < 0.2:
+            await asyncio.sleep(0.001)
+        seen[name].append(message.sequence)
+
+    with TcpProxy(port) as proxy:
+        async with connect(proxy.port) as bus, connect(port) as other:
+            await bus.subscribe(channel, partial(handler, "plain"))
+            await bus.subscribe(channel, partial(handler, "durable"), durable_name="d")
+            await bus.subscribe(channel, partial(handler, "small"), durable_name="e", max_in_flight=3)
+            for _ in range(15):
+                count += await other.publish_all((channel, b"x") for _ in range(chance.randrange(40)))
+                await asyncio.sleep(chance.random() * 0.02)
+                proxy.cut()
+            await other.publish(channel, b"last")
+            for sequences in seen.values():
+                await until(partial(has_length, sequences, count + 1), "the last one")
+    for sequences in seen.values():
+        assert sequences == list(range(1, count + 2))
 
 
 @pytest.mark.timeout(60 + 30 * ROUNDS)

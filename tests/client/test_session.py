@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from durabus.client import ClientIdInUseError, ConnectError, RequestTimeoutError, SubscriptionRefusedError
-from durabus.client.link import open_link
+from durabus.client.link import new_name, open_link
 from durabus.client.options import BusOptions
 from durabus.client.servers import parse_servers
 from durabus.client.session import Session, is_registered, register
@@ -27,7 +27,7 @@ def options_for(port: int, **rest: object) -> BusOptions:
 async def registered(options: BusOptions) -> AsyncIterator[Session]:
     link = await open_link(options.servers[0], options)
     try:
-        yield await register(link, options)
+        yield await register(link, options, new_name())
     finally:
         await link.close()
 

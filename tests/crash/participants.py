@@ -31,8 +31,8 @@ HELD_BACK: Final = 0.05
 SUBSCRIPTION_IN_FLIGHT_MAX: Final = 1024
 READER_IN_FLIGHT_MAX: Final = 1 << 30
 READER_ACK_WAIT_S: Final = 3600
-ACK_WAIT_S: Final = 1
-"""A durable whose window was full when its position was kept goes on after AckWait, so this is how long checks can take."""
+ACK_WAIT_S: Final = 600
+"""So long that a durable which waited for it would have stopped: after a kill, none may have to."""
 
 _numbers = itertools.count(1)
 

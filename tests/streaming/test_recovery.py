@@ -2,10 +2,8 @@
 
 import pytest
 
-from durabus.broker.router import Router
 from durabus.errors import StartError
 from durabus.stores.memory import MemoryStore
-from durabus.streaming.core import Core
 from durabus.streaming.options import CoreOptions
 from durabus.streaming.records import (
     ClientRecord,
@@ -26,7 +24,7 @@ from durabus.streaming.store_port import (
     Recovered,
     Run,
 )
-from tests.streaming.harness import SECOND_NS, Bus, Client, RecordingLog, at_once
+from tests.streaming.harness import SECOND_NS, Bus, Client, at_once
 from tests.wire.wire_format import blob
 
 UNREADABLE = b"\x0a\x7f"
@@ -513,26 +511,6 @@ def test_another_clusters_store_is_refused_in_the_originals_words() -> None:
     with pytest.raises(StartError) as refused:
         Bus(store, CoreOptions("x"))
     assert str(refused.value) == 'cluster ID "x" does not match recovered value of "y"'
-
-
-def test_an_end_in_order_is_remembered_until_the_next_start() -> None:
-    bus = Bus()
-    bus.connect("a").publish("foo", b"x")
-    assert not decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
-    bus.core.finish()
-    assert decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
-    bus.restart(crash=True)
-    assert not decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
-
-
-def test_a_core_that_could_not_begin_writes_nothing_at_its_end() -> None:
-    store = MemoryStore()
-    put(store, (KIND_SERVER, b"server", encode_server(b"y")))
-    core = Core(CoreOptions("x"), Router(), store, RecordingLog())
-    with pytest.raises(StartError):
-        core.restore(at_once(store.recover(None)), 0)
-    core.finish()
-    assert at_once(store.recover(None)).state == [(KIND_SERVER, b"server", encode_server(b"y"))]
 
 
 def test_a_record_of_the_original_with_more_in_it() -> None:

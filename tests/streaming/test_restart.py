@@ -2,7 +2,15 @@
 
 import pytest
 
-from tests.streaming.harness import Bus, at_once
+from durabus.broker.router import Router
+from durabus.errors import StartError
+from durabus.stores.memory import MemoryStore
+from durabus.streaming.core import Core
+from durabus.streaming.options import CoreOptions
+from durabus.streaming.records import decode_server, encode_server
+from durabus.streaming.store_port import KIND_SERVER
+from tests.streaming.harness import Bus, RecordingLog, at_once
+from tests.streaming.test_recovery import put, remembered
 
 
 @pytest.mark.row(86)
@@ -60,3 +68,32 @@ def test_what_was_there_may_be_more_than_the_limits_allow() -> None:
     assert client.subscribe("foo", durable="e").error == "", "it is no new one"
     assert client.publish("new", b"x")[0].error == "too many channels"
     assert client.subscribe("foo").error == "too many subscriptions per channel"
+
+
+def test_an_end_in_order_is_remembered_until_the_next_start() -> None:
+    bus = Bus()
+    bus.connect("a").publish("foo", b"x")
+    assert not decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
+    bus.core.finish()
+    assert decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
+    bus.restart(crash=True)
+    assert not decode_server(remembered(bus, KIND_SERVER)[b"server"]).knows_all_acks
+
+
+def test_a_core_that_could_not_begin_writes_nothing_at_its_end() -> None:
+    store = MemoryStore()
+    put(store, (KIND_SERVER, b"server", encode_server(b"y")))
+    core = Core(CoreOptions("x"), Router(), store, RecordingLog())
+    with pytest.raises(StartError):
+        core.restore(at_once(store.recover(None)), 0)
+    core.finish()
+    assert at_once(store.recover(None)).state == [(KIND_SERVER, b"server", encode_server(b"y"))]
+
+
+def test_a_core_that_never_served_leaves_what_was_known_before() -> None:
+    store = MemoryStore()
+    value = encode_server(b"test-cluster", knows_all_acks=True)
+    put(store, (KIND_SERVER, b"server", value))
+    bus = Bus(store, listens=False)
+    bus.core.finish()
+    assert remembered(bus, KIND_SERVER) == {b"server": value}

@@ -23,7 +23,7 @@ from durabus.client.errors import (
     ReplacedError,
     RequestTimeoutError,
 )
-from durabus.client.link import Link, LinkLostError, NoRespondersError, open_link
+from durabus.client.link import Link, LinkLostError, NoRespondersError, new_name, open_link
 from durabus.client.options import BusOptions
 from durabus.client.servers import Server
 from durabus.client.session import Session, is_registered, register
@@ -34,6 +34,8 @@ _REFUSALS_MAX: Final = 3
 """Our own attempts may be in each other's way: a server refuses while it is still asking the client of before."""
 _SERVERS_MAX: Final = 64
 """How many are remembered of those that servers tell of."""
+_ATTEMPTS_MAX: Final = 8
+"""Of so many attempts to register the outcome is asked for."""
 _log = logging.getLogger("durabus.client")
 
 
@@ -63,7 +65,7 @@ class Keeper:
         self._owner = owner
         self._servers = list(options.servers)
         self._server_last = -1
-        self._connection_id = b""  # of the last session
+        self._connection_ids: list[bytes] = []  # that the server may know: of the last session, and of attempts since
         self._checks = asyncio.Event()  # somebody doubts that the session stands
         self._checked: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -112,11 +114,12 @@ class Keeper:
         """Try one server; raises ClientError."""
         link = await open_link(self._next_server(), self._options)
         try:
-            before = self._connection_id
-            was_known = not before or await is_registered(link, self._options, before)
-            session = await register(link, self._options)
-            self._connection_id = session.connection_id
+            was_known = await self._is_known(link)
+            connection_id = new_name()
+            self._connection_ids = [*self._connection_ids[-_ATTEMPTS_MAX:], connection_id]
+            session = await register(link, self._options, connection_id)
             await self._owner.open_session(session, was_known)
+            self._connection_ids = [connection_id]
         except BaseException:
             await link.close()
             raise
@@ -127,6 +130,13 @@ class Keeper:
                 self._servers.append(other)
         self.session = session
         self._back_off.reset()
+
+    async def _is_known(self, link: Link) -> bool:
+        """Whether the server still knows us: by the last session, or by an attempt whose answer got lost."""
+        if not self._connection_ids:
+            return True
+        questions = [is_registered(link, self._options, each) for each in self._connection_ids]
+        return any(await asyncio.gather(*questions))
 
     async def _make_again(self) -> None:
         """Try until there is a session; raises ReplacedError."""

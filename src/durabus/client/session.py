@@ -13,7 +13,7 @@ from durabus.client.errors import (
     RequestTimeoutError,
     SubscriptionRefusedError,
 )
-from durabus.client.link import Link, LinkLostError, NoRespondersError, new_name
+from durabus.client.link import Link, LinkLostError, NoRespondersError
 from durabus.client.options import BusOptions
 from durabus.wire.client_messages import (
     PING_ERROR,
@@ -104,7 +104,7 @@ class Session:
 
 
 async def is_registered(link: Link, options: BusOptions, connection_id: bytes) -> bool:
-    """Whether the server still knows a session of before; raises ConnectError when nobody answers."""
+    """Whether the server knows the session with this connection ID; raises ConnectError when nobody answers."""
     subject = b"_STAN.discover.%b.pings" % options.cluster_id.encode()
     try:
         answer = await link.request(subject, encode_ping(connection_id), options.request_timeout_s)
@@ -113,8 +113,8 @@ async def is_registered(link: Link, options: BusOptions, connection_id: bytes) -
     return not decode_error(answer, PING_ERROR)
 
 
-async def register(link: Link, options: BusOptions) -> Session:
-    """Register the client; raises ConnectError: ClientIdInUseError when another one answers under its ID."""
+async def register(link: Link, options: BusOptions, connection_id: bytes) -> Session:
+    """Register the client, under a connection ID that was never used before; raises ConnectError: ClientIdInUseError when another one answers under its ID."""
     heartbeats = link.inbox + b".h"
 
     def answer_heartbeat(run: Publish) -> None:
@@ -126,7 +126,7 @@ async def register(link: Link, options: BusOptions) -> Session:
     request.client_id = options.client_id.encode()
     request.heartbeat_inbox = heartbeats
     request.protocol = 1
-    request.connection_id = new_name()
+    request.connection_id = connection_id
     request.ping_interval_s = max(1, round(options.ping_interval_s))
     request.ping_out_max = max(2, options.pings_out_max)
     subject = b"_STAN.discover." + options.cluster_id.encode()

@@ -104,6 +104,8 @@ class Core(StoreListener):
         self.is_fatal = False
         self.must_recover = False
         self._is_identified = False  # the store's record says that it is ours
+        self._knew_all_acks = False
+        self._is_serving = False
         self._is_finished = False
         self._cursor_time = _CursorTime(self)
         state.channel_owner = self.retention
@@ -122,10 +124,15 @@ class Core(StoreListener):
         recovery = Recovery(state, self.delivery, self.recovered_pending, self.heartbeats, self.retention)
         recovery.restore(recovered)
         self._is_identified = recovery.is_identified
+        self._knew_all_acks = recovery.knows_all_acks
         self.end_turn()
 
     def listen(self) -> None:
         """Take requests from now on."""
+        self._is_serving = True
+        if self._knew_all_acks:
+            # From now on acknowledgements come that the store does not know of for a while.
+            self.state.batch.state.append((KIND_SERVER, SERVER_KEY, self._server_record()))
         for subject, handler in self._handlers:
             self.state.bus.subscribe(subject, handler)
 
@@ -320,6 +327,6 @@ class Core(StoreListener):
         """The last turn: everything decided goes to the store, positions too."""
         self.save_cursors()
         self._is_finished = True
-        if self._is_identified and not self.state.failure:
+        if self._is_serving and self._is_identified and not self.state.failure:
             self.state.batch.state.append((KIND_SERVER, SERVER_KEY, self._server_record()))
         self.end_turn()

@@ -62,7 +62,7 @@ class Recovery:
         self._heartbeats = heartbeats
         self._retention = retention
         self._is_exact: dict[Cohort, bool] = {}  # whether a cohort's position is that of a cursor
-        self._knows_all_acks = False
+        self.knows_all_acks = False  # whether the store knew of every acknowledgement
         self.is_identified = True  # unless there is a record of a server that cannot be read
 
     def restore(self, recovered: Recovered) -> None:
@@ -82,10 +82,8 @@ class Recovery:
                 channels.append((key, value))
             elif kind == KIND_SUBSCRIPTION:
                 subscriptions.append((key, value))
-        if not is_known or self._knows_all_acks:
-            # From now on acknowledgements come that the store does not know for a while.
-            numbers = (state.channel_id_last, state.subscription_id_last)
-            state.batch.state.append((KIND_SERVER, SERVER_KEY, encode_server(state.options.cluster_id, *numbers)))
+        if not is_known:
+            state.batch.state.append((KIND_SERVER, SERVER_KEY, encode_server(state.options.cluster_id)))
         self._restore_channels(channels, recovered)
         self._restore_clients(clients)
         cursors = {cursor.subscription_id: cursor for cursor in recovered.cursors}
@@ -118,7 +116,7 @@ class Recovery:
             )
         state.channel_id_last = found.channel_id_last
         state.subscription_id_last = found.subscription_id_last
-        self._knows_all_acks = found.knows_all_acks
+        self.knows_all_acks = found.knows_all_acks
 
     def _restore_channels(self, channels: list[tuple[bytes, bytes]], recovered: Recovered) -> None:
         state = self._state
@@ -220,7 +218,7 @@ class Recovery:
         if known is not None:
             return known
         cohort = Cohort(channel.channel_id, channel.name, key, bool(record.queue_group), record.is_durable)
-        cohort.acks_may_be_lost = not self._knows_all_acks
+        cohort.acks_may_be_lost = not self.knows_all_acks
         channel.cohorts.append(cohort)
         if key:
             channel.by_key[key] = cohort
