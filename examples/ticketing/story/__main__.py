@@ -62,9 +62,9 @@ def run(options: argparse.Namespace, directory: Path, stack: ExitStack) -> int:
             return BROKEN
     if options.once:
         return HOLDS
-    tell(f"\nThe shop is closed, the bus goes on: {bus.url}, cluster ID ticketing, log {bus.log}")
-    tell("Ctrl-C ends it. How to run one service by hand: examples/ticketing/README.md")
     try:
+        tell(f"\nThe shop is closed, the bus goes on: {bus.url}, cluster ID ticketing, log {bus.log}")
+        tell("Ctrl-C ends it. How to run one service by hand: examples/ticketing/README.md")
         code = bus.wait_end()
     except KeyboardInterrupt:
         return HOLDS
