@@ -6,7 +6,12 @@ __all__ = ["Clock", "ManualClock", "SystemClock", "boottime_ns"]
 
 
 class Clock:
-    """Two readings, both in nanoseconds: `wall_ns` for what is stored, `monotonic_ns` for deadlines."""
+    """Two readings, both in nanoseconds: `wall_ns` for what is stored, `monotonic_ns` for deadlines.
+
+    `is_running` says whether the monotonic reading goes on by itself; a test's clock stands until it is moved.
+    """
+
+    is_running = True
 
     def wall_ns(self) -> int:
         """Nanoseconds since 1970-01-01 UTC; may jump when somebody sets the machine's clock."""
@@ -37,6 +42,8 @@ def boottime_ns() -> int:
 
 class ManualClock(Clock):
     """A clock that stands still until a test calls `advance`."""
+
+    is_running = False
 
     def __init__(self, wall_ns: int = 1_700_000_000_000_000_000) -> None:
         """Start at `wall_ns` nanoseconds since 1970; the monotonic reading starts at zero."""

@@ -132,6 +132,31 @@ def test_limits_that_are_smaller_after_a_restart(place: Place, flags: tuple[str,
         assert figures(server, "foo")[3] == 31
 
 
+@pytest.mark.row(106, 155)
+def test_bytes_are_exact_whatever_has_removed_messages(place: Place) -> None:
+    """Also of messages that the server has never had in memory: those before its start."""
+    data = [bytes(i * 37 % 900) for i in range(300)]
+    sizes = [len(encode_message(i + 1, b"foo", b"", one, time.time_ns())) for i, one in enumerate(data)]
+    with place.server() as server, StanClient(server.port) as client:
+        client.connect().publish(b"foo", *data[:200])
+    with place.server("-m", "-1", "-mm", "120") as server, StanClient(server.port) as client:
+        until("what a start drops is counted", lambda: figures(server, "foo") == (120, sum(sizes[80:200]), 81, 200))
+        client.connect()
+        for first, last in ((200, 250), (250, 290)):
+            client.publish(b"foo", *data[first:last])
+            wanted = (120, sum(sizes[last - 120 : last]), last - 119, last)
+            until("what is dropped on the fly is counted", lambda: figures(server, "foo") == wanted)  # noqa: B023
+    limit = sum(sizes[240:290]) + 5
+    with place.server("-m", "-1", "-mm", "1000", "-mb", str(limit)) as server, StanClient(server.port) as client:
+        until("as much stays as fits", lambda: figures(server, "foo") == (50, limit - 5, 241, 290))
+        client.connect().publish(b"foo", *data[290:])
+        first = next(at for at in range(240, 300) if sum(sizes[at:]) <= limit)
+        wanted = (300 - first, sum(sizes[first:]), first + 1, 300)
+        until("as much stays as fits", lambda: figures(server, "foo") == wanted)
+    with place.server("-m", "-1") as server:
+        assert figures(server, "foo") == wanted
+
+
 def fill(directory: Path, count: int) -> None:
     """A million messages, without a server: the same one again and again, for nobody will get to see them."""
 

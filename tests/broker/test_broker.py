@@ -147,7 +147,7 @@ def test_stop_sends_what_is_gathered(run: Runner) -> None:
 
 
 def test_stop_does_not_wait_for_who_does_not_read(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_module, "_DRAIN_POLL_S", 0.002)
+    monkeypatch.setattr(broker_module, "_STOP_MAX_S", 0.1)
 
     async def scenario() -> None:
         async with open_broker(settings_for(session_limits(pending_bytes_max=50_000_000))) as (broker, turns):

@@ -164,6 +164,48 @@ def test_who_was_stopped_and_overtaken_acknowledges_nothing_and_ends(group: Grou
 
 
 @pytest.mark.row(161)
+def test_who_was_stopped_at_work_and_overtaken_has_promised_nothing_that_is_not_there(group: Group) -> None:
+    """Wherever it stood still: before a write, between a write and its sync, or with acknowledgements on their way."""
+    first, second = group.pair()
+    guids: dict[bytes, bytes] = {}
+    with StanClient(group.nats.port, b"me") as client:
+        client.connect()
+
+        def send(*all_data: bytes) -> None:
+            for data in all_data:
+                payload = client.publish_payload(b"foo", data)
+                guids[read_fields(payload).text(2)] = data
+                client.wire.publish(client.registered.text(1) + b".foo", payload, client.ack_subject)
+
+        send(*[b"%d" % i for i in range(300)])
+        client.waiting.append(client.receive())
+        first.process.send_signal(signal.SIGSTOP)
+        send(*[b"late %d" % i for i in range(300)])
+        second.wait_ready()
+        send(b"by the second")
+        first.process.send_signal(signal.SIGCONT)
+        assert first.wait_end() == 1
+        assert LOST_TEXT in first.log
+        assert client.ping() == b""
+        acknowledged = [
+            guids[read_fields(message.payload).text(1)]
+            for message in client.waiting
+            if message.subject == client.ack_subject and not read_fields(message.payload).text(2)
+        ]
+        client.waiting.clear()
+        client.publish(b"foo", b"the end")
+        replay = client.subscribe(b"foo", start=FIRST, max_in_flight=10_000)
+        found = []
+        while (got := client.delivery(replay)).data != b"the end":
+            found.append(got.data)
+            assert got.sequence == len(found)
+        assert [data for data in found if data in acknowledged] == acknowledged
+        assert acknowledged.count(b"by the second") == 1
+        assert not [data for data in found[found.index(b"by the second") :] if data.startswith(b"late")]
+        assert is_active(second)
+
+
+@pytest.mark.row(161)
 def test_who_was_stopped_and_not_overtaken_goes_on(group: Group) -> None:
     """Its lease has ended, but it gets the next one."""
     first = group.start()

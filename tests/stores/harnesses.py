@@ -109,6 +109,10 @@ class SlowStore(FaultyStore):
         super().on_seek(request, sequence)
         self.later()
 
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        super().on_measured(request, end, size_bytes)
+        self.later()
+
     def later(self) -> None:
         """Do one thing that waits, a little later."""
         asyncio.get_running_loop().call_later(0, self.do_one)

@@ -104,6 +104,14 @@ async def test_a_directory_of_the_original_is_nothing_to_make(tmp_path: Path) ->
         await init_place(place("backup", tmp_path), quiet)
 
 
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+async def test_a_store_is_not_copied_onto_itself(tmp_path: Path, kind: str) -> None:
+    where = place(kind, tmp_path)
+    await filled(where)
+    with pytest.raises(StoreError, match="is the source and the target: name another store to copy to"):
+        await copy_place(where, where, quiet)
+
+
 # Checking and repairing.
 
 

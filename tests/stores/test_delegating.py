@@ -22,11 +22,11 @@ async def test_it_keeps_what_the_inner_store_promises(check: Check) -> None:
 
 async def test_it_says_what_the_inner_store_says() -> None:
     inner = MemoryStore()
-    inner.message_overhead_bytes, inner.batches_in_flight_max = 8, 3
+    inner.message_overhead_bytes, inner.batches_in_flight_max, inner.batch_messages_best = 8, 3, 9
     store = DelegatingStore(inner)
     assert (store.name, store.durability) == (inner.name, inner.durability)
     assert store.message_bytes_max == inner.message_bytes_max
-    assert (store.message_overhead_bytes, store.batches_in_flight_max) == (8, 3)
+    assert (store.message_overhead_bytes, store.batches_in_flight_max, store.batch_messages_best) == (8, 3, 9)
     with pytest.raises(StoreError):
         await store.acquire("me")
     await store.close()

@@ -80,3 +80,20 @@ def test_no_password_is_shown(text: str) -> None:
 def test_paths() -> None:
     assert Place(FILE, "data", "data").path == Path("data")
     assert parse_place("sqlite:a/b.db", {}).path == Path("a/b.db")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "is_same"),
+    [
+        ("/data/one", "/data/two/../one/", True),
+        ("/data/one", "/data/two", False),
+        ("file:/data/one", "/data/one", True),
+        ("sqlite:/data/bus.db", "sqlite:/data/../data/bus.db?mode=rwc", True),
+        ("sqlite:/data/bus.db", "file:/data/bus.db", False),
+        ("postgres://me@here/bus", "postgres://me@here/bus", True),
+        ("postgres://me@here/bus", "postgres://me@here/other", False),
+        ("mysql:me@tcp(here)/bus", "postgres:me@tcp(here)/bus", False),
+    ],
+)
+def test_one_store_by_two_names(one: str, two: str, is_same: bool) -> None:
+    assert parse_place(one, {}).is_same(parse_place(two, {})) is is_same

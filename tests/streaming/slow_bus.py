@@ -5,12 +5,12 @@ from collections.abc import Callable
 from durabus.stores.delegating import DelegatingStore
 from durabus.stores.memory import MemoryStore
 from durabus.streaming.options import CoreOptions
-from durabus.streaming.store_port import Store
+from durabus.streaming.store_port import Batch, Store
 from tests.streaming.harness import Bus
 
 
 class SlowStore(DelegatingStore):
-    """Reads when it is told to: what a read finds is what is there then.
+    """Reads and measures when it is told to: what a read finds is what is there then, what a measure finds is all that was.
 
     From sequence `at_hand_from` on nothing has to be read.
     """
@@ -19,6 +19,14 @@ class SlowStore(DelegatingStore):
         super().__init__(inner)
         self.waiting: list[Callable[[], None]] = []
         self.at_hand_from = 1 << 60
+        self.sizes: dict[int, list[int]] = {}  # of each channel, of all messages ever
+
+    def submit(self, batch: Batch) -> None:
+        for run in batch.runs:
+            sizes = self.sizes.setdefault(run.channel_id, [])
+            del sizes[int(run.first_sequence) - 1 :]
+            sizes += map(len, run.bodies)
+        super().submit(batch)
 
     def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
         return None if first < self.at_hand_from else self.inner.read_now(channel_id, first, count_max, bytes_max)
@@ -28,6 +36,19 @@ class SlowStore(DelegatingStore):
             # Nothing is there any more that lies below the floor.
             bodies = self.inner.read_now(channel_id, first, count_max, bytes_max)
             self.on_page(request, bodies or [])
+
+        self.waiting.append(answer)
+
+    def sizes_now(self, channel_id: int, first: int, count_max: int) -> list[int]:
+        return [] if first < self.at_hand_from else self.inner.sizes_now(channel_id, first, count_max)
+
+    def measure(self, request: int, channel_id: int, first: int, end: int, enough_bytes: int) -> None:
+        def answer() -> None:
+            at, total = first, 0
+            while at < end and not 0 < enough_bytes <= total:
+                total += self.sizes[channel_id][at - 1]
+                at += 1
+            self.on_measured(request, at, total)
 
         self.waiting.append(answer)
 

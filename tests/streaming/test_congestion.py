@@ -101,6 +101,27 @@ def test_a_durable_that_resumes_with_a_large_window() -> None:
     assert most < 16 * MEGABYTE
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_where_time_stands_still_somebody_else_says_when_to_look_again(comes_back: bool) -> None:
+    bus = full_bus()
+    client = bus.connect("reader")
+    if comes_back:
+        sub = client.subscribe("foo", durable="d", start=FIRST, max_in_flight=1024, ack_wait_s=3600)
+        read_all(bus, client, sub, MESSAGES)
+        sub.close()
+    stall(client)
+    sub = client.subscribe("foo", durable="d", start=FIRST, max_in_flight=1024, ack_wait_s=3600)
+    at_s = bus.now_s
+    for _ in range(1000):
+        if len(sub.messages) == MESSAGES:
+            break
+        link_of(client).read()
+        with bus.turn():
+            bus.core.look_again()
+    assert sub.sequences == list(range(1, MESSAGES + 1))
+    assert bus.now_s == at_s
+
+
 def test_a_member_that_does_not_read_leaves_new_messages_to_the_others() -> None:
     bus = Bus()
     stalled, busy = bus.connect("stalled"), bus.connect("busy")

@@ -378,6 +378,26 @@ def test_a_batch_has_no_more_messages_than_allowed() -> None:
     assert [one.data for one in bus.stored("foo")] == [b"%d" % number for number in range(10)]
 
 
+def test_a_store_may_want_its_batches_sooner() -> None:
+    bus, store = bus_on_faulty_store(batch_messages_max=8, batches_in_flight_max=2)
+    store.batch_messages_best = 3
+    client = bus.connect("a")
+    store.hold()
+    client.publish("foo", *[b"x"] * 10)
+    assert sizes(store) == [3, 3]
+    with bus.turn():
+        store.stop_holding()
+    assert sizes(store) == [3, 3, 4]
+
+
+@pytest.mark.row(32)
+def test_what_a_store_wants_is_never_more_than_allowed() -> None:
+    bus, store = bus_on_faulty_store(batch_messages_max=4)
+    store.batch_messages_best = 256
+    bus.connect("a").publish("foo", *[b"x"] * 10)
+    assert sizes(store) == [4, 4, 2]
+
+
 def test_several_chunks_share_the_room_of_a_batch() -> None:
     bus, store = bus_on_faulty_store(batch_messages_max=4)
     client = bus.connect("a")

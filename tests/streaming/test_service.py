@@ -306,6 +306,18 @@ async def test_time_passes_without_input() -> None:
 
 
 @virtual
+async def test_who_moves_the_clock_says_so_and_turns_are_told() -> None:
+    house = House(MemoryStore())
+    peer = await house.open()
+    turns: list[bool] = []
+    house.service.on_turn = lambda: turns.append(bool(peer.heard(b"in.hb")))
+    clock().advance(30_000_000_000)
+    assert not peer.heard(b"in.hb")
+    house.service.do_due()
+    assert turns == [True]
+
+
+@virtual
 async def test_a_deadline_that_comes_before_the_one_waited_for() -> None:
     """A heartbeat is due in 30 s; then a message is due again in 1 s; then it is acknowledged."""
     house = House(MemoryStore())

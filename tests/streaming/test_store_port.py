@@ -84,6 +84,7 @@ def test_nothing_recovered() -> None:
         lambda store: store.read_now(1, 1, 1, 1),
         lambda store: store.read(1, 1, 1, 1, 1),
         lambda store: store.seek(1, 1, 1),
+        lambda store: store.measure(1, 1, 1, 2, 0),
         lambda store: asyncio.run(store.close()),
     ],
 )
@@ -99,6 +100,7 @@ def test_a_store_has_to_do_everything_itself(call: Callable[[Store], object]) ->
         lambda listener: listener.on_failed(1, REFUSED, "no"),
         lambda listener: listener.on_page(1, []),
         lambda listener: listener.on_seek(1, 0),
+        lambda listener: listener.on_measured(1, 1, 0),
     ],
 )
 def test_so_does_a_listener(call: Callable[[StoreListener], None]) -> None:
@@ -113,18 +115,11 @@ def test_a_store_that_says_nothing_takes_one_batch_at_a_time() -> None:
     assert (store.data_overhead_bytes, store.is_immediate, store.has_lost) == (0, False, False)
 
 
-def test_what_is_stored_is_what_is_read_unless_a_store_says_otherwise() -> None:
+def test_sizes_are_those_of_what_can_be_read_now() -> None:
     class Reading(Store):
-        def __init__(self) -> None:
-            self.asked: list[tuple[int, ...]] = []
-
         def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
-            return [b"%d" % first]
-
-        def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
-            self.asked.append((request, channel_id, first, count_max, bytes_max))
+            return [b"x" * first] * count_max if channel_id == 1 else None
 
     store = Reading()
-    assert store.read_stored_now(1, 7, 1, 1) == [b"7"]
-    store.read_stored(1, 2, 3, 4, 5)
-    assert store.asked == [(1, 2, 3, 4, 5)]
+    assert store.sizes_now(1, 7, 2) == [7, 7]
+    assert store.sizes_now(2, 7, 2) == []

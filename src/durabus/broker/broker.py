@@ -16,8 +16,8 @@ __all__ = ["Broker", "BrokerSettings"]
 
 _BACKLOG = 1024
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
-_DRAIN_POLL_S = 0.02
 _DRAIN_MAX_S = 0.5
+_STOP_MAX_S = 1.0
 
 
 class BrokerSettings:
@@ -47,6 +47,7 @@ class Broker:
         self.by_client_id: dict[int, Connection] = {}
         self.connections_total = 0
         self.slow_consumers_total = 0
+        self.drain_poll_s = 0.02  # how long nothing has to come for the end to be quiet
         self.on_debug: Callable[[str], None] | None = None
         self.on_notice: Callable[[str], None] | None = None
         self.on_closed: Callable[[Connection, Session, str], None] | None = None
@@ -137,9 +138,9 @@ class Broker:
         """
         if self._server is not None:
             self._server.close()
-        for _ in range(int(_DRAIN_MAX_S / _DRAIN_POLL_S)):
+        for _ in range(int(_DRAIN_MAX_S / self.drain_poll_s)):
             seen = self._input_count
-            await asyncio.sleep(_DRAIN_POLL_S)
+            await asyncio.sleep(self.drain_poll_s)
             if seen == self._input_count:
                 return
 
@@ -150,10 +151,10 @@ class Broker:
         self.router.flush()
         for session in list(self.connections.values()):
             session.close("Server Shutdown", False)
-        for _ in range(50):
+        for _ in range(int(_STOP_MAX_S / self.drain_poll_s)):
             if not self.connections:
                 return
-            await asyncio.sleep(_DRAIN_POLL_S)
+            await asyncio.sleep(self.drain_poll_s)
         for connection in list(self.connections):
             if connection.transport is not None:
                 connection.transport.abort()

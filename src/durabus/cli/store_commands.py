@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from durabus.cli import main as program
 from durabus.cli.store_output import check_lines, copy_lines, shown_bytes
-from durabus.cli.store_words import COMMANDS, Usage, parse_words, store_help
+from durabus.cli.store_words import COMMANDS, parse_words, store_help
+from durabus.cli.words import Usage
 from durabus.config.flags import UsageError
 from durabus.config.units import quote
 from durabus.errors import DurabusError, StoreError

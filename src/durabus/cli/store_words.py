@@ -1,12 +1,10 @@
 """The words of `durabus store`: a table of its commands, from which the command line is read and the help is made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from durabus.config.flags import UsageError
-from durabus.config.units import quote
+from durabus.cli.words import Command, Usage, command_line, option_lines, parse_command
 
-__all__ = ["COMMANDS", "Command", "Usage", "parse_words", "store_help"]
+__all__ = ["COMMANDS", "parse_words", "store_help"]
 
 HEAD = """\
 Usage: durabus store COMMAND ...
@@ -30,17 +28,6 @@ well, and 1 when something is damaged, or could not be done. `durabus store COMM
 """
 
 WIDTH = 44
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command: the names of what it takes, its options with the names of their values (empty: none), what it does."""
-
-    names: tuple[str, ...]
-    summary: str
-    details: str
-    options: dict[str, tuple[str, str]] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
 
 
 QUIET = {"--quiet": ("", "do not say how far it is")}
@@ -139,49 +126,9 @@ What is encrypted stays as it is, unless you say otherwise; a key is in an envir
 }
 
 
-class Usage:
-    """What a command is to do: the words by the names that the table gives them, the options by theirs."""
-
-    def __init__(self, words: dict[str, str], options: dict[str, str]) -> None:
-        """Keep both. An option without a value is there with an empty one."""
-        self.words = words
-        self.options = options
-
-
 def parse_words(name: str, words: Sequence[str]) -> Usage:
     """The words behind `durabus store NAME`; raises UsageError."""
-    command = COMMANDS[name]
-    found: list[str] = []
-    options: dict[str, str] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            found += rest
-            break
-        if not word.startswith("-") or word == "-":
-            found.append(word)
-            continue
-        option, equals, value = word.partition("=")
-        option = "--" + option.lstrip("-")
-        if option not in command.options:
-            raise UsageError(f"`durabus store {name}` has no option {quote(word)}")
-        if option in options:
-            raise UsageError(f"{option} is given twice")
-        takes = command.options[option][0]
-        if not takes and equals:
-            raise UsageError(f"{option} takes no value")
-        if takes and not equals:
-            if not rest:
-                raise UsageError(f"{option} needs a value: {takes}")
-            value = rest.pop(0)
-        options[option] = value
-    if len(found) != len(command.names):
-        raise UsageError(f"`durabus store {name}` takes {' and '.join(command.names)}; {len(found)} given")
-    for option in command.required:
-        if not options.get(option):
-            raise UsageError(f"`durabus store {name}` needs {option} {command.options[option][0]}")
-    return Usage(dict(zip(command.names, found, strict=True)), options)
+    return parse_command(f"durabus store {name}", COMMANDS[name], words)
 
 
 def store_help(name: str = "") -> str:
@@ -190,14 +137,9 @@ def store_help(name: str = "") -> str:
         rows = [f"    {_line(one):<{WIDTH}}{command.summary}" for one, command in COMMANDS.items()]
         return HEAD + "\n".join(rows) + "\n\n" + STORES
     command = COMMANDS[name]
-    parts = [f"Usage: durabus store {_line(name)}", "", command.details]
-    for option, (value, what) in command.options.items():
-        parts.append(f"    {option + ' ' + value:<24}{what}")
+    parts = [f"Usage: durabus store {_line(name)}", "", command.details, *option_lines(command)]
     return "\n".join(parts) + "\n\n`durabus store help` says how stores are named.\n"
 
 
 def _line(name: str) -> str:
-    """A command as it is written, with what it must have."""
-    command = COMMANDS[name]
-    needed = [f"{option} {command.options[option][0]}" for option in command.required]
-    return " ".join([name, *command.names, *needed])
+    return command_line(name, COMMANDS[name])

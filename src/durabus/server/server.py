@@ -65,9 +65,21 @@ class _StreamingLog(Log):
 class Server:
     """Everything of one server. `start`, then wait for `wait_failed`, then `stop`."""
 
-    def __init__(self, options: Options, output: logs.LogOutput, clock: Clock, store: Store | None = None) -> None:
-        """Put the parts together; nothing is opened yet. `store` takes the place of the one that the options name."""
+    def __init__(
+        self,
+        options: Options,
+        output: logs.LogOutput,
+        clock: Clock,
+        store: Store | None = None,
+        *,
+        owns_process: bool = True,
+    ) -> None:
+        """Put the parts together; nothing is opened yet. `store` takes the place of the one that the options name.
+
+        `owns_process`: the interpreter is there for this server, whose start tunes its collector and its threads.
+        """
         self.options = options
+        self._owns_process = owns_process
         self.server_id = new_instance()
         self._log = output.streaming
         self._broker_log = output.broker
@@ -191,6 +203,8 @@ class Server:
             self._source.state = "FT_ACTIVE"
         self._source.is_serving = True
         log.info(logs.READY_LINE)
+        if not self._owns_process:
+            return
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._freeze()
         if self._monitoring_task is not None:

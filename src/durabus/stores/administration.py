@@ -307,6 +307,8 @@ async def copy_place(
     """
     if target.kind == BACKUP:
         raise StoreError(f"{target.shown} is a backup's name: `durabus store backup` makes one")
+    if source.is_same(target):
+        raise StoreError(f"{source.shown} is the source and the target: name another store to copy to")
     async with _source(source) as one, _target(target) as two:
         # So what is encrypted already is never encrypted once more: nobody would decrypt it twice.
         decrypted = _with_key(one, decryption_key or encryption_key)

@@ -22,6 +22,7 @@ class DelegatingStore(Store):
         self.message_overhead_bytes = inner.message_overhead_bytes
         self.data_overhead_bytes = inner.data_overhead_bytes
         self.batches_in_flight_max = inner.batches_in_flight_max
+        self.batch_messages_best = inner.batch_messages_best
         self.has_lost = inner.has_lost
         self._figures = _figures(inner)
         self.attach()
@@ -74,6 +75,14 @@ class DelegatingStore(Store):
         """Pass the question on."""
         self.inner.seek(request, channel_id, timestamp_ns)
 
+    def sizes_now(self, channel_id: int, first: int, count_max: int) -> list[int]:
+        """As the inner store does."""
+        return self.inner.sizes_now(channel_id, first, count_max)
+
+    def measure(self, request: int, channel_id: int, first: int, end: int, enough_bytes: int) -> None:
+        """Pass the question on."""
+        self.inner.measure(request, channel_id, first, end, enough_bytes)
+
     async def close(self) -> None:
         """Close the inner store."""
         await self.inner.close()
@@ -100,6 +109,11 @@ class DelegatingStore(Store):
         if self.listener is not None:
             self.listener.on_seek(request, sequence)
 
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        """The inner store answers a measure: pass it on."""
+        if self.listener is not None:
+            self.listener.on_measured(request, end, size_bytes)
+
 
 def _figures(store: Store) -> dict[str, object]:
     """What `store` says of itself and may say anew after `recover`, by the names of the attributes."""
@@ -110,6 +124,7 @@ def _figures(store: Store) -> dict[str, object]:
         "message_overhead_bytes": store.message_overhead_bytes,
         "data_overhead_bytes": store.data_overhead_bytes,
         "batches_in_flight_max": store.batches_in_flight_max,
+        "batch_messages_best": store.batch_messages_best,
         "has_lost": store.has_lost,
     }
 
@@ -131,3 +146,6 @@ class _Relay(StoreListener):
 
     def on_seek(self, request: int, sequence: int) -> None:
         self._owner.on_seek(request, sequence)
+
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        self._owner.on_measured(request, end, size_bytes)

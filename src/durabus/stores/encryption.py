@@ -155,14 +155,6 @@ class EncryptedStore(DelegatingStore):
         self._reads[request] = (channel_id, first)
         self.inner.read(request, channel_id, first, count_max, bytes_max)
 
-    def read_stored_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
-        """As they are in the inner store."""
-        return self.inner.read_stored_now(channel_id, first, count_max, bytes_max)
-
-    def read_stored(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
-        """As they are in the inner store."""
-        self.inner.read_stored(request, channel_id, first, count_max, bytes_max)
-
     def on_page(self, request: int, bodies: list[bytes]) -> None:
         """The inner store answers: pass on what it has, decrypted if that was wanted."""
         if request < 0:

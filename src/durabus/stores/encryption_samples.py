@@ -41,7 +41,7 @@ class _Sampler(StoreListener):
         self._count += 1
         self._answer = asyncio.get_running_loop().create_future()
         # The core counts upwards from 1: should this be answered too late, nobody takes it for something else.
-        self._store.read_stored(-self._count, channel_id, sequence, 1, _BYTES_MAX)
+        self._store.read(-self._count, channel_id, sequence, 1, _BYTES_MAX)
         bodies = await self._answer
         return bodies[0] if bodies else b""
 

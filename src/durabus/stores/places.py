@@ -38,6 +38,14 @@ class Place:
         """The path of a directory, a backup, or the file of sqlite."""
         return Path(self.value.partition("?")[0].removeprefix("file:") if self.driver else self.value)
 
+    def is_same(self, other: "Place") -> bool:
+        """Whether both are known to be one store: the same path, or the same source of a database."""
+        if (self.kind, self.driver) != (other.kind, other.driver):
+            return False
+        if self.driver in ("", "sqlite"):
+            return self.path.resolve() == other.path.resolve()
+        return self.value == other.value
+
     def __repr__(self) -> str:
         return f"Place({self.kind}, {self.shown})"
 

@@ -68,7 +68,8 @@ class Channel(Timed):
         self.last_active_ns = 0
         self.is_deleted = False
         self.limits_reached = False
-        self.is_measured = False  # the sizes of its oldest messages are being read
+        self.is_measured = False  # the store was asked for the size of its oldest messages
+        self.uncounted_first: i64 = 0  # the first dropped message that is still in `stored_bytes`; 0 when none is
         self.run: Run | None = None  # the open batch's messages of this channel
         self.run_wall_ns = 0  # for which time of the turn the run was begun or gone on with
         self._stamp_field = StampField() if stamp_field is None else stamp_field

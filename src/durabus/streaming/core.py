@@ -148,6 +148,10 @@ class Core(StoreListener):
         self.state.timers.fire(now_ns)
         self.end_turn()
 
+    def look_again(self) -> None:
+        """Go on with clients to which too much was on its way: for a shell whose clock stands still. Within a turn."""
+        self.delivery.look_again(self.state.now_ns)
+
     def reopen(self) -> None:
         """The bus is open again: whatever became due meanwhile goes out now."""
         for channel in self.state.channels.values():
@@ -292,13 +296,17 @@ class Core(StoreListener):
 
     def on_page(self, request: int, bodies: list[bytes]) -> None:
         """Messages that were asked for have come."""
-        if not self.delivery.on_page(request, bodies) and not self.recovered_pending.on_page(request, bodies):
-            self.retention.on_page(request, bodies)
+        if not self.delivery.on_page(request, bodies):
+            self.recovered_pending.on_page(request, bodies)
 
     def on_seek(self, request: int, sequence: int) -> None:
         """A position that was asked for has come."""
         if not self.subscribe.on_seek(request, sequence):
             self.retention.on_seek(request, sequence)
+
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        """A size that was asked for has come."""
+        self.retention.on_measured(request, end, size_bytes)
 
     def save_cursors(self) -> None:
         """Put the positions that changed into the open batch."""

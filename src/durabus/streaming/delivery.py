@@ -88,6 +88,12 @@ class _Drain(Timed):
             if self.deadline_ns == 0:
                 self._state.timers.set(self, self._state.now_ns + DRAIN_NS)
 
+    def look_again(self, now_ns: int) -> None:
+        """Look now, whatever the time is."""
+        if self.deadline_ns:
+            self._state.timers.cancel(self)
+            self.on_time(now_ns)
+
     def on_time(self, now_ns: int) -> None:
         cohorts, self._cohorts = self._cohorts, []
         for cohort in cohorts:
@@ -104,6 +110,11 @@ class Delivery(MemberOwner):
         self._page_reads: dict[int, tuple[Cohort, int]] = {}
         self._drain = _Drain(state)
         self._resending = Resending(state)
+
+    def look_again(self, now_ns: int) -> None:
+        """Go on with those to whom too much was on its way, as far as it has arrived, before the time for that has come."""
+        self._drain.look_again(now_ns)
+        self._resending.look_again(now_ns)
 
     # Members come and go.
 

@@ -50,6 +50,12 @@ class _Drain(Timed):
         if self.deadline_ns == 0:
             self._state.timers.set(self, self._state.now_ns + DRAIN_NS)
 
+    def look_again(self, now_ns: int) -> None:
+        """Look now, whatever the time is."""
+        if self.deadline_ns:
+            self._state.timers.cancel(self)
+            self.on_time(now_ns)
+
     def on_time(self, now_ns: int) -> None:
         members, self._members = self._members, []
         for member in members:
@@ -66,6 +72,10 @@ class Resending:
         self._reads: dict[int, Member] = {}
         self._request_now = 0  # the read that is being asked for at this moment
         self._answers_now: list[list[bytes]] = []  # and its answer, when there is one
+
+    def look_again(self, now_ns: int) -> None:
+        """Go on with those to whom too much was on its way, as far as it has arrived."""
+        self._drain.look_again(now_ns)
 
     def send(self, member: Member, sequences: list[int]) -> None:
         """Send messages that `member` holds, with the redelivered flag and their count.

@@ -17,7 +17,6 @@ from durabus.streaming.store_port import KIND_CHANNEL, KIND_SUBSCRIPTION
 __all__ = ["Retention"]
 
 _SIZES_AT_ONCE: Final = 512
-_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 
 
 class Retention(ChannelOwner):
@@ -27,7 +26,7 @@ class Retention(ChannelOwner):
         """Work on `state`."""
         self._state = state
         self._delivery = delivery
-        self._size_reads: dict[int, tuple[Channel, int]] = {}  # whose sizes are being read, and from where on
+        self._measures: dict[int, tuple[Channel, int]] = {}  # whose sizes were asked for, and from where on
         self._age_seeks: dict[int, Channel] = {}
 
     def after_batch(self, channel: Channel) -> None:
@@ -45,45 +44,24 @@ class Retention(ChannelOwner):
         limits = channel.limits
         if not limits.bytes_max or channel.stored_bytes <= limits.bytes_max or channel.is_measured:
             return  # when the sizes have come that were asked for, it is looked at again
-        store = self._state.store
         while channel.stored_bytes > limits.bytes_max and channel.first < channel.durable_last:
             first = int(channel.first)
-            bodies = store.read_stored_now(channel.channel_id, first, _SIZES_AT_ONCE, _BYTES_AT_ONCE)
-            if bodies is None:
-                request = self._state.next_request()
-                self._size_reads[request] = (channel, first)
-                channel.is_measured = True
-                store.read_stored(request, channel.channel_id, first, _SIZES_AT_ONCE, _BYTES_AT_ONCE)
+            sizes = self._state.store.sizes_now(channel.channel_id, first, _SIZES_AT_ONCE)
+            if not sizes:
+                excess = int(channel.stored_bytes) - limits.bytes_max
+                self._measure(channel, first, int(channel.durable_last), excess)
                 return
-            if not bodies:
-                return
-            self._drop_for_bytes(channel, bodies)
+            self._drop_for_bytes(channel, sizes)
 
-    def on_page(self, request: int, bodies: list[bytes]) -> bool:
-        """The sizes of old messages have come; whether the request was one of ours."""
-        asked = self._size_reads.pop(request, None)
-        if asked is None:
-            return False
-        channel, first = asked
-        channel.is_measured = False
-        if channel.is_deleted:
-            return True
-        is_up_to_date = first == channel.first
-        if bodies and is_up_to_date:
-            self._drop_for_bytes(channel, bodies)
-        if bodies or not is_up_to_date:
-            self.after_durable(channel)
-        return True
-
-    def _drop_for_bytes(self, channel: Channel, bodies: list[bytes]) -> None:
+    def _drop_for_bytes(self, channel: Channel, sizes: list[int]) -> None:
         overhead: i64 = self._state.store.message_overhead_bytes
         floor: i64 = channel.first
         stored: i64 = channel.stored_bytes
         bytes_max: i64 = channel.limits.bytes_max
-        for body in bodies:
+        for size in sizes:
             if stored <= bytes_max or floor >= channel.durable_last:
                 break
-            stored -= len(body) + overhead
+            stored -= size + overhead
             floor += 1
             if not channel.limits_reached:
                 self._report(channel, int(channel.last - floor + 1), int(stored))
@@ -92,20 +70,66 @@ class Retention(ChannelOwner):
 
     def _raise_floor(self, channel: Channel, floor: int) -> None:
         """Drop everything below `floor`, which is at most the next sequence."""
-        at = int(channel.first)
-        while at < floor:
-            sizes = self._sizes_at_hand(channel, at, floor - at)
+        if channel.uncounted_first == 0:
+            channel.uncounted_first = channel.first
+        self._set_floor(channel, floor)
+        if channel.message_count == 0:
+            channel.stored_bytes = 0
+            channel.uncounted_first = 0
+        else:
+            self._count_dropped(channel)
+
+    def _count_dropped(self, channel: Channel) -> None:
+        """Take what was dropped out of the bytes, as far as its sizes are at hand; ask the store for the rest.
+
+        The store is asked before it is told the floor: so it still knows.
+        """
+        at = int(channel.uncounted_first)
+        first = int(channel.first)
+        while at < first:
+            sizes = self._sizes_at_hand(channel, at, first - at)
             if not sizes:
-                # Not at hand: what is left counts with its average. The exact figure comes from the store at recovery.
-                kept = int(channel.last) - at + 1
-                channel.stored_bytes -= int(channel.stored_bytes) * (floor - at) // kept
                 break
             for size in sizes:
                 channel.stored_bytes -= size
             at += len(sizes)
-        self._set_floor(channel, floor)
-        if channel.message_count == 0:
-            channel.stored_bytes = 0
+        channel.uncounted_first = at if at < first else 0
+        if at < first and not channel.is_measured:
+            self._measure(channel, at, min(first, int(channel.durable_last) + 1), 0)
+
+    def _measure(self, channel: Channel, first: int, end: int, enough_bytes: int) -> None:
+        """Ask the store for sizes: of all messages up to `end`, or of as many of the oldest as have `enough_bytes`."""
+        state = self._state
+        request = state.next_request()
+        self._measures[request] = (channel, first)
+        channel.is_measured = True
+        if enough_bytes and state.store.message_overhead_bytes:
+            enough_bytes = 1  # one by one: how many it takes does not only depend on what they have
+        state.store.measure(request, channel.channel_id, first, end, enough_bytes)
+
+    def on_measured(self, request: int, end: int, size_bytes: int) -> bool:
+        """The size of old messages has come; whether the request was one of ours."""
+        asked = self._measures.pop(request, None)
+        if asked is None:
+            return False
+        channel, first = asked
+        channel.is_measured = False
+        if channel.is_deleted:
+            return True
+        if end <= first:
+            # Nobody knows. What is dropped goes on counting until the next start.
+            channel.uncounted_first = 0
+            return True
+        if first == (channel.uncounted_first or channel.first):
+            channel.stored_bytes -= size_bytes + (end - first) * self._state.store.message_overhead_bytes
+            if end > channel.first:
+                self._set_floor(channel, end)
+                self._report(channel, channel.message_count, int(channel.stored_bytes))
+            channel.uncounted_first = end if end < channel.first else 0
+        if channel.uncounted_first:
+            self._count_dropped(channel)
+        self.after_durable(channel)
+        return True
 
     def _sizes_at_hand(self, channel: Channel, at: int, count: int) -> list[int]:
         """What messages from `at` on count for, as far as that needs no waiting.
@@ -115,8 +139,7 @@ class Retention(ChannelOwner):
         state = self._state
         if at <= channel.durable_last:
             overhead = state.store.message_overhead_bytes
-            stored = state.store.read_stored_now(channel.channel_id, at, count, _BYTES_AT_ONCE) or []
-            return [len(body) + overhead for body in stored]
+            return [size + overhead for size in state.store.sizes_now(channel.channel_id, at, count)]
         for batch in [*[pending.batch for pending in state.in_flight], state.batch]:
             for run in batch.runs:
                 index = int(at - run.first_sequence)

@@ -56,6 +56,10 @@ class _StoreTurns(StoreListener):
         self._service.open_turn()
         self._service.core.on_seek(request, sequence)
 
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        self._service.open_turn()
+        self._service.core.on_measured(request, end, size_bytes)
+
 
 class _Confirmation(Effect):
     """Tells that the store has taken something, or not."""
@@ -107,6 +111,10 @@ class StreamingService:
         self._turn_ended = asyncio.Event()
         self.failed: asyncio.Future[str] | None = None  # done with the reason when the store is beyond recovery
         self.inspect: Inspect | None = None
+        self.retry_s = _RETRY_S  # between two attempts to have the store back
+        self.on_turn: Callable[[], None] | None = (
+            None  # called when a turn has ended, for tests that wait for something
+        )
 
     @property
     def core(self) -> Core:
@@ -165,6 +173,8 @@ class StreamingService:
         self._is_open = False
         self._flush()
         self._balance()
+        if self.on_turn is not None:
+            self.on_turn()
         if self._is_stopping:
             self._turn_ended.set()
             return
@@ -206,17 +216,23 @@ class StreamingService:
     def _on_time(self) -> None:
         self._timer = None
         self._timer_ns = 0
+        self.do_due()
+
+    def do_due(self) -> None:
+        """Do what is due by the clock: it was time for that, or somebody has moved the clock."""
         self._is_open = True
         self._core.advance(self._clock.monotonic_ns(), self._clock.wall_ns())
+        if not self._clock.is_running:
+            self._core.look_again()  # what is on its way to clients arrives in real time
         self.end_turn()
 
     async def _recover_again(self) -> None:
         """After a failed batch: a new core takes over what the store remembers, as after a restart."""
         loop = asyncio.get_running_loop()
         try:
-            if self._recovered_s and loop.time() - self._recovered_s < _RETRY_S:
+            if self._recovered_s and loop.time() - self._recovered_s < self.retry_s:
                 # It failed again at once (a full disk, say): publishers are refused meanwhile, and the log is not filled.
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(self.retry_s)
             recovered: Recovered | None = None
             while recovered is None:
                 if self._core.is_fatal:
@@ -229,7 +245,7 @@ class StreamingService:
                     return
                 except Exception as error:  # noqa: BLE001 - whatever a store raises: publishers are told why
                     self._log.error(f"the store cannot be recovered yet: {error}")
-                    await asyncio.sleep(_RETRY_S)
+                    await asyncio.sleep(self.retry_s)
             old = self._core
             old.end_turn()  # what it still has to say are refusals
             old.detach()

@@ -150,6 +150,9 @@ class State:
     def batch_room(self) -> i64:
         """How many more messages the open batch takes before it is sent on its way; at least 1."""
         limit: i64 = self.options.batch_messages_max
+        best: i64 = self.store.batch_messages_best
+        if 0 < best < limit:
+            limit = best
         return limit - self.batch_messages % limit
 
     def close_full_batch(self) -> None:

@@ -39,6 +39,8 @@ KIND_CLIENT: Final = 1
 KIND_CHANNEL: Final = 2
 KIND_SUBSCRIPTION: Final = 3
 
+_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+
 
 class Run:
     """Consecutive messages of one channel.
@@ -168,6 +170,10 @@ class StoreListener:
         """Answer `seek` number `request`."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        """Answer `measure` number `request`: the messages up to, not including, `end` count for `size_bytes`."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store:
@@ -180,7 +186,8 @@ class Store:
     gone after the next `recover`, as if they had been removed; the number of the last message is never forgotten.
     `message_overhead_bytes` is what each message counts beyond its body, `data_overhead_bytes` what its data grow by where
     there are any, because they are stored in another form (encrypted); `batches_in_flight_max` how many batches may be
-    submitted and not yet ended.
+    submitted and not yet ended. `batch_messages_best`, where it is not 0, is how many messages are better sent on their way as a
+    batch than kept for a larger one, while fewer batches than that are in flight: the store works on them meanwhile.
     """
 
     name = ""
@@ -189,6 +196,7 @@ class Store:
     message_overhead_bytes = 0
     data_overhead_bytes = 0
     batches_in_flight_max = 1
+    batch_messages_best = 0
     is_immediate = False
     has_lost = False
 
@@ -235,13 +243,21 @@ class Store:
         """Like `read_now`, but ends in exactly one `on_page`, perhaps within the call."""
         raise NotImplementedError  # pragma: no cover - abstract
 
-    def read_stored_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
-        """Like `read_now`, but the messages as they are stored, perhaps encrypted: for who wants their sizes only."""
-        return self.read_now(channel_id, first, count_max, bytes_max)
+    def sizes_now(self, channel_id: int, first: int, count_max: int) -> list[int]:
+        """The bytes of durable messages from `first` on, as they are stored; as many as are at hand without waiting, or none."""
+        return [len(body) for body in self.read_now(channel_id, first, count_max, _BYTES_AT_ONCE) or ()]
 
-    def read_stored(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
-        """Like `read_stored_now`, but ends in exactly one `on_page`, perhaps within the call."""
-        self.read(request, channel_id, first, count_max, bytes_max)
+    def measure(self, request: int, channel_id: int, first: int, end: int, enough_bytes: int) -> None:
+        """Find out what the durable messages from `first` to before `end` have together, as they are stored, in bytes.
+
+        With `enough_bytes` above 0, only up to the message with which it is that much, or perhaps less far. Ends in exactly
+        one `on_measured`, perhaps within the call, which goes no further than `first` where nothing can be found out.
+
+        `first` MUST be at or above all floors that were submitted. Floors that are submitted later and before the answer
+        change nothing about it, nor about what is asked within the answer, at or above the former `first`. A message that is
+        lost counts for what `recover` counts it for.
+        """
+        raise NotImplementedError  # pragma: no cover - abstract
 
     def seek(self, request: int, channel_id: int, timestamp_ns: int) -> None:
         """Find the first message at or after `timestamp_ns`; ends in exactly one `on_seek`, perhaps within the call.

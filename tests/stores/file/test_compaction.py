@@ -6,6 +6,7 @@ import pytest
 
 from durabus.stores.file.compaction import compact, live_share
 from durabus.stores.file.layout import segment_name
+from durabus.stores.file.salvage import set_aside
 from durabus.stores.file.segment import Segment
 from durabus.testing.disk import SimulatedDisk
 from tests.stores.file.journal_steps import Desk, batch_of, body, run_of
@@ -121,6 +122,37 @@ def test_a_segment_with_a_damaged_message_stays_as_it_is() -> None:
     assert segment_name(1) + ".new" not in desk.files.names()
     assert [len(one) > 0 for one in desk.page(1, 38, 3)] == [True, False, True]
     assert compact(desk.files, segment, {1: 40}) is not None, "what is damaged and not wanted does not matter"
+
+
+def damage(desk: Desk, segment: Segment, sequence: int) -> tuple[int, bytes]:
+    """Damage a message of channel 1, which has fifty more bytes; where it begins, and what is there now."""
+    whole = body(1, sequence, 50)
+    at = desk.files.read(segment.handle, 0, 1 << 20).index(whole)
+    desk.files.write(segment.handle, at, b"?")
+    return at, b"?" + whole[1:]
+
+
+def test_a_damaged_message_that_was_set_aside_is_known_to_be_lost() -> None:
+    desk, segment = sealed_desk(size=50)
+    at, found = damage(desk, segment, 38)
+    assert set_aside(desk.files, 1, at - 100, b"." * 100 + found + b"." * 10) == ""
+    made = compacted(desk, segment, {1: 30})
+    desk.journal._replace(segment, made)
+    assert [len(one) > 0 for one in desk.page(1, 30, 11)] == [True] * 8 + [False] + [True] * 2
+    again = compacted(desk, made, {1: 35})
+    desk.journal._replace(made, again)
+    assert [len(one) > 0 for one in desk.page(1, 35, 11)] == [True] * 3 + [False] + [True] * 2, "it stays known"
+
+
+def test_what_was_set_aside_is_compared() -> None:
+    """Of a former life of the segment, in which something else was there."""
+    desk, segment = sealed_desk(size=50)
+    at, found = damage(desk, segment, 38)
+    assert set_aside(desk.files, 1, at, b"!" + found[1:]) == ""
+    assert set_aside(desk.files, 1, at + 1, found[1:]) == "", "not all of it"
+    assert compact(desk.files, segment, {1: 30}) is None
+    assert set_aside(desk.files, 1, at, found + b".") == ""
+    assert compact(desk.files, segment, {1: 30}) is not None
 
 
 @pytest.mark.parametrize("call", range(1, CALLS_MAX))

@@ -26,7 +26,7 @@ from durabus.streaming.store_port import (
     Run,
 )
 from durabus.testing.conformance.model import Model
-from durabus.testing.disk import Kind, SimulatedDisk, SimulatedFiles
+from durabus.testing.disk import Kind, ProcessEndedError, SimulatedDisk, SimulatedFiles
 
 SEGMENT_BYTES = 6 * 1024
 LIVES = 3
@@ -173,11 +173,9 @@ class Process:
 
     def note_durable(self, job: JournalJob) -> None:
         """Say in the second copy how far all is durable; that may fail, and nobody minds."""
-        try:
-            self.journal.note_durable(job, is_synced=self.chance.random() < 0.2)
-        except OSError:
-            if self.files.is_ended:
-                raise
+        self.journal.note_durable(job, is_synced=self.chance.random() < 0.2)
+        if self.files.is_ended:
+            raise ProcessEndedError
 
 
 def messages(journal: Journal, channel_id: int, first: int) -> list[bytes]:

@@ -249,4 +249,23 @@ def test_a_damaged_segment_is_tried_once() -> None:
         desk.publish(2, 1, 10)
     created = [name for kind, name in desk.disk.calls if kind == "create"]
     assert created.count(segment_name(1) + ".new") == 2, "when it began, and once to be written again"
+    told = [text for text in desk.journal.findings if "cannot be made smaller" in text]
+    assert len(told) == 1
+    assert told[0].startswith(f"{segment_name(1)} cannot be made smaller, for a message in it is damaged")
     assert desk.sequences(2) == list(range(2, 62))
+
+
+def test_a_damaged_segment_is_tried_again_when_less_of_it_is_wanted() -> None:
+    desk, _ = desk_on(SimulatedDisk())
+    desk.publish(2, 1, 10)
+    desk.publish(2, 1, 200)
+    data = desk.disk.contents()[segment_name(1)]
+    handle = desk.files.open(segment_name(1), True)
+    desk.files.write(handle, data.index(body(2, 1)), b"?")
+    for round_number in range(60):
+        desk.publish(1, 3, 300, floor=max(1, desk.lasts.get(1, 0) - 8))
+        if round_number == 40:
+            desk.put(batch_of(floors={2: 2}))
+    size = len(desk.disk.contents()[segment_name(1)])
+    assert size < 1000, "the damaged message is not wanted any more"
+    assert desk.sequences(2) == [2]

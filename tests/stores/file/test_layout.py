@@ -22,6 +22,7 @@ from durabus.stores.file.layout import (
     head_number,
     index_name,
     index_number,
+    region_bounds,
     region_name,
     segment_name,
     segment_number,
@@ -188,3 +189,17 @@ def test_any_fields_with_a_right_crc_are_read(data: bytes) -> None:
     header = decode_header(with_crc(GOLDEN[:12] + data), NAME)
     assert header is not None
     assert header.crc == zlib.crc32(GOLDEN[:12] + data)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (64, 4096), (7, 1 << 40)])
+def test_the_name_of_what_is_set_aside_says_what_it_is(start: int, end: int) -> None:
+    name = region_name(12, start, end)
+    assert region_bounds(name, 12) == (start, end)
+    assert region_bounds(name, 13) == (0, 0)
+    assert region_bounds(name + "x", 12) == (0, 0)
+    assert region_bounds(name.replace("-", "x", 2), 12) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["durabus-0000000012.segment.damaged", "durabus-0000000012.segment.-.damaged", ""])
+def test_other_files_are_none_of_these(name: str) -> None:
+    assert region_bounds(name, 12) == (0, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from durabus.stores.file.files import LockLostError
 from durabus.stores.file.layout import region_name
-from durabus.stores.file.salvage import nothing_if_unreadable, read_content, read_piece, set_aside
+from durabus.stores.file.salvage import nothing_if_unreadable, read_content, read_piece, set_aside, was_set_aside
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 from tests.stores.file.damage_steps import BadFiles
 
@@ -85,3 +85,14 @@ def test_where_there_is_no_room_that_is_said() -> None:
     disk.fail(1, LockLostError(errno.ESTALE, "lost"), kind="create")
     with pytest.raises(LockLostError):
         set_aside(SimulatedFiles(disk), 3, 200, b"bytes")
+
+
+def test_what_was_set_aside_is_found_again_by_its_place_and_its_bytes() -> None:
+    files = SimulatedFiles(SimulatedDisk())
+    assert set_aside(files, 3, 100, b"abcdef") == ""
+    assert was_set_aside(files, 3, 100, b"abcdef")
+    assert was_set_aside(files, 3, 102, b"cd")
+    assert not was_set_aside(files, 3, 102, b"cx"), "something else was there"
+    assert not was_set_aside(files, 3, 104, b"efg"), "a part of it was not"
+    assert not was_set_aside(files, 3, 99, b"abc")
+    assert not was_set_aside(files, 4, 100, b"abcdef"), "another segment"

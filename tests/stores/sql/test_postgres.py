@@ -44,6 +44,22 @@ def test_how_it_fails(error: Exception, is_committing: bool, expected: int) -> N
     assert PostgresDatabase(parse_postgres("user=u"))._outcome(error, is_committing) == expected
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
+        asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+    ],
+)
+def test_a_connection_that_breaks_is_told_in_our_words(error: Exception) -> None:
+    """What the driver says of itself then is of no use to a publisher."""
+    database = PostgresDatabase(parse_postgres("user=u"))
+    text = database._text("COMMIT", error)
+    assert text == "sql: the connection to the database is lost: it broke off in the middle of an operation"
+    assert database._outcome(error, True) == UNKNOWN
+
+
 @pytest.mark.row(157)
 @pytest.mark.parametrize("count", [1, 49, 50, 3000])
 async def test_few_messages_are_arrays_and_many_are_copied(source: str, count: int) -> None:

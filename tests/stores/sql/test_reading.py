@@ -6,7 +6,7 @@ from durabus.stores.sql import statements as sql
 from durabus.stores.sql.contents import StoredChannel
 from durabus.stores.sql.database import Database
 from durabus.stores.sql.plan import Row
-from durabus.stores.sql.reading import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX, read_page, seek
+from durabus.stores.sql.reading import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX, measure, read_page, seek
 from durabus.wire.stan_messages import encode_message
 
 MUCH = 1 << 30
@@ -104,3 +104,30 @@ async def test_a_moment_where_everything_is_gone() -> None:
     database, channel = filled([1, 2, 3])
     channel.first = 4
     assert await seek(database, channel, 5) == 4
+
+
+async def test_a_measure_is_one_question_however_long_it_is() -> None:
+    class Sums(RowsDatabase):
+        async def fetch(self, statement: str, arguments: Row = ()) -> list[tuple[object, ...]]:
+            assert statement == sql.READ_SIZE
+            rows = await super().fetch(sql.READ_SIZES, arguments)
+            return [(sum(int(str(row[1])) for row in rows) or None,)]
+
+    database, channel = filled([*range(1, 30), *range(40, 5000)], 100)
+    database = Sums(database.rows)
+    bodies = {sequence: len(body) for sequence, (_, body) in database.rows.items()}
+    assert await measure(database, channel, 1, 5000, 0) == (5000, sum(bodies.values()))
+    assert await measure(database, channel, 31, 35, 0) == (35, 0), "what is missing counts for nothing"
+    assert database.questions == 2
+
+
+async def test_a_measure_of_enough_reads_a_page_of_sizes() -> None:
+    database, channel = filled([*range(1, 30), *range(40, 5000)], 100)
+    bodies = {sequence: len(body) for sequence, (_, body) in database.rows.items()}
+    assert await measure(database, channel, 5, 5000, 1) == (6, bodies[5])
+    enough = bodies[29] + 1
+    assert await measure(database, channel, 29, 5000, enough) == (41, bodies[29] + bodies[40])
+    end, found = await measure(database, channel, 100, 5000, MUCH)
+    assert (end, found) == (100 + PAGE_MESSAGES_MAX, sum(bodies[at] for at in range(100, end)))
+    assert await measure(database, channel, 4990, 4995, MUCH) == (4995, sum(bodies[at] for at in range(4990, 4995)))
+    assert database.given_bytes == 0, "no message is read"

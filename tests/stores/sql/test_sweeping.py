@@ -155,3 +155,101 @@ async def test_what_was_not_swept_is_swept_after_the_next_start(kind: str, sourc
         assert (await driver.recover()).channels[0].first_sequence == 40
         await driver.sweep()
         assert ask(kind, source, "SELECT MIN(seq), MAX(seq) FROM Messages") == [("40", "50")]
+
+
+# Sizes of what goes.
+
+
+class MeasuredDatabase(NotingDatabase):
+    """Says that each message has ten bytes, and notes what was asked between what was deleted."""
+
+    async def fetch(self, statement: str, arguments: Row = ()) -> list[tuple[object, ...]]:
+        assert statement == sql.READ_SIZE
+        if self.failures:
+            self.failures -= 1
+            raise StoreError(self.reason)
+        _, first, end = (int(str(value)) for value in arguments)
+        self.deleted.append(("sizes", first, end))
+        return [(10 * (end - first),)]
+
+
+async def test_what_goes_is_measured_before() -> None:
+    contents, one = channel(PIECE)
+    database = MeasuredDatabase()
+    sweeper = Sweeper(database, contents)
+    answers: list[tuple[int, int]] = []
+    one.measured.append(5)
+
+    def answer(end: int, size_bytes: int) -> None:
+        answers.append((end, size_bytes))
+        one.measured.remove(5)
+
+    sweeper.measure(one, 5, 100, answer)
+    await sweeper.sweep()
+    assert answers == [(100, 950)]
+    assert database.deleted == [("sizes", 5, 100), (1, 1, PIECE)]
+
+
+async def test_what_is_still_to_be_measured_stays() -> None:
+    contents, one = channel(PIECE)
+    database = MeasuredDatabase()
+    one.measured += [300, 200]
+    sweeper = Sweeper(database, contents)
+    await sweeper.sweep()
+    assert database.deleted == [(1, 1, 200)]
+    one.measured.remove(200)
+    await sweeper.sweep()
+    assert database.deleted[1:] == [(1, 200, 300)]
+
+
+async def test_what_an_answer_asks_for_has_time_until_the_next_sweep() -> None:
+    """Or else there would be a question for every batch."""
+    contents, one = channel(1)
+    database = MeasuredDatabase()
+    sweeper = Sweeper(database, contents)
+    count = 0
+
+    def ask_again(end: int, size_bytes: int) -> None:
+        nonlocal count
+        count += 1
+        sweeper.measure(one, end, end + 1, ask_again)
+
+    sweeper.measure(one, 1, 2, ask_again)
+    await sweeper.sweep()
+    assert count == 1
+    await sweeper.sweep()
+    assert count == 2
+
+
+async def test_many_are_measured_soon_and_a_few_when_it_is_time() -> None:
+    contents, one = channel(1)
+    database = MeasuredDatabase()
+    sweeper = Sweeper(database, contents, pause_s=3600)
+    answered = asyncio.Event()
+    sweeper.start()
+    await turns()
+    sweeper.measure(one, 1, PIECE, lambda *_: answered.set())
+    await turns()
+    assert not answered.is_set()
+    sweeper.measure(one, 1, PIECE + 1, lambda *_: None)
+    async with asyncio.timeout(20):
+        await answered.wait()
+    await sweeper.stop()
+
+
+async def test_a_question_outlives_an_error_and_ends_with_the_sweeper() -> None:
+    contents, one = channel(1)
+    database = MeasuredDatabase()
+    database.failures = 1
+    sweeper = Sweeper(database, contents)
+    answers: list[tuple[int, int]] = []
+    sweeper.measure(one, 1, 7, lambda *answer: answers.append(answer))
+    sweeper.measure(one, 7, 9, lambda *answer: answers.append(answer))
+    with pytest.raises(StoreError):
+        await sweeper.sweep()
+    assert answers == []
+    await sweeper.sweep()
+    assert answers == [(7, 60), (9, 20)]
+    sweeper.measure(one, 9, 10, lambda *answer: answers.append(answer))
+    await sweeper.stop()
+    assert answers[2:] == [(9, 0)], "nobody found out"

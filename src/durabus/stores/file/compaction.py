@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 from durabus.stores.file.files import Files
-from durabus.stores.file.frame import Frame, FrameHead, Part, encode_frame, stamps_from
+from durabus.stores.file.frame import Frame, FrameHead, Part, Place, encode_frame, stamps_from
 from durabus.stores.file.head import Mark, write_head
 from durabus.stores.file.index import write_index
 from durabus.stores.file.layout import (
@@ -19,7 +19,8 @@ from durabus.stores.file.layout import (
     encode_header,
     segment_name,
 )
-from durabus.stores.file.reader import Reader, Stretch, bytes_before, stamps_of
+from durabus.stores.file.reader import Reader, Stretch, bytes_before, lengths_of, stamps_of
+from durabus.stores.file.salvage import read_piece, was_set_aside
 from durabus.stores.file.segment import Segment
 
 __all__ = ["Rewriting", "compact", "live_share"]
@@ -108,7 +109,7 @@ class Rewriting:
 def compact(files: Files, segment: Segment, floors: dict[int, int]) -> Segment | None:
     """The same segment with its wanted messages only, in the place of the old file; None when one of them is damaged.
 
-    Raises OSError; then the old file is still in its place.
+    One that is known to be lost is lost there, too. Raises OSError; then the old file is still in its place.
     """
     rewriting = Rewriting(files, segment.header)
     try:
@@ -121,7 +122,7 @@ def compact(files: Files, segment: Segment, floors: dict[int, int]) -> Segment |
 
 
 def _copy(files: Files, segment: Segment, floors: dict[int, int], rewriting: Rewriting) -> bool:
-    """Write the wanted messages of `segment`; False when one of them is damaged."""
+    """Write the wanted messages of `segment`; False when one of them is damaged, and that is news."""
     reader = Reader(files)
     for channel_id, _, last, _, _ in segment.index.channels():
         floor = floors.get(channel_id)
@@ -139,7 +140,7 @@ def _copy(files: Files, segment: Segment, floors: dict[int, int], rewriting: Rew
             stop = place.first + place.count
             while first < stop:
                 bodies, lost = reader.read([Stretch(segment, entries.rows(row, row + 1), first, stop)], _WRITE_BYTES)
-                if lost or not bodies:
+                if not bodies or not _are_known(files, segment, place, lost):
                     return False
                 try:
                     stamps = stamps_from(stamps_of(files, segment, place), first - place.first)
@@ -148,4 +149,20 @@ def _copy(files: Files, segment: Segment, floors: dict[int, int], rewriting: Rew
                 before = bytes_before(files, segment, place, first - place.first)
                 rewriting.add(channel_id, first, bodies, stamps, before)
                 first += len(bodies)
+    return True
+
+
+def _are_known(files: Files, segment: Segment, place: Place, lost: list[int]) -> bool:
+    """Whether messages of a run that are damaged were lost before, or what is left of them is set aside: then it may go."""
+    if not lost:
+        return True
+    lengths = lengths_of(files, segment, place)
+    if not lengths:
+        return False
+    for sequence in lost:
+        index = sequence - place.first
+        start = place.bodies_offset + sum(lengths[:index])
+        data = read_piece(files, segment.handle, start, lengths[index])
+        if len(data) != lengths[index] or (data and not was_set_aside(files, segment.number, start, data)):
+            return False
     return True

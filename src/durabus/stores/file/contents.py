@@ -36,6 +36,12 @@ class ChannelLog:
         self.tail: Tail | None = None  # its newest messages, once something was written
         self.batch_mark = 0  # of the last batch with messages for it
         self.is_gone = False  # deleted
+        self.measured: list[int] = []  # from where on the sizes of messages were asked for
+
+    @property
+    def needed_first(self) -> int:
+        """The first message that must be there: one that is wanted, or is being measured."""
+        return min(self.durable_first, *self.measured) if self.measured else self.durable_first
 
     def append(self, first: int, count: int, bytes_ever: int, timestamp_ns: int) -> None:
         """Messages were added at the end; `bytes_ever` are those of all bodies up to there, lost ones too."""

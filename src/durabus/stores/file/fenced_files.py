@@ -49,6 +49,10 @@ class FencedFiles(Files):
         """As the other layer does."""
         return self._files.read(handle, offset, count)
 
+    def read_many(self, handle: int, places: list[tuple[int, int]]) -> list[bytes]:
+        """As the other layer does."""
+        return self._files.read_many(handle, places)
+
     def write(self, handle: int, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of `data` at `offset`."""
         self._ownership.check()

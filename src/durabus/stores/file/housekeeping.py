@@ -21,6 +21,8 @@ __all__ = ["SPARES_MAX", "Housekeeping", "Task"]
 SPARES_MAX: Final = 1
 _COMPACT_BELOW: Final = 0.3
 """A sealed segment of which less than this share is wanted is written again."""
+_LESS: Final = 0.8
+"""One with damage is tried again when no more than this share is left of what was wanted of it."""
 _LOOKS_MAX: Final = 8
 """Segments that are looked at each time a new one begins."""
 
@@ -51,7 +53,9 @@ class Housekeeping(Lookup):
         self._leaving: dict[int, ChannelLog] = {}  # deleted by batches that are not durable yet
         self._is_compacting = False
         self._compacted_last = 0
-        self._uncompactable: set[int] = set()  # segments with damage: as long as this server runs
+        self._uncompactable: dict[
+            int, float
+        ] = {}  # segments with damage that is news, and how much of them was wanted then
         self.findings: list[str] = []  # what was found to be damaged since the start, in words
         self._copied = 0  # segments before this one may go: how it begins is in two files, or cannot be
         self._own_from = 0  # segments from this number on are known to nobody else
@@ -69,12 +73,17 @@ class Housekeeping(Lookup):
         while log.segments:
             number = log.segments[0]
             if len(log.segments) > 1:
-                if log.firsts[1] > log.durable_first:
+                if log.firsts[1] > log.needed_first:
                     return
-            elif log.durable_first <= log.durable_last or not self._segments[number].is_sealed:
+            elif log.needed_first <= log.durable_last or not self._segments[number].is_sealed:
                 return
             del log.firsts[0], log.segments[0]
             self._one_less(number)
+
+    def let_go(self, log: ChannelLog) -> None:
+        """Messages of a channel that were measured are needed for that no more."""
+        if not log.is_gone:
+            self._let_go(log)
 
     def _let_go_of(self, segment: Segment) -> None:
         """`segment` was sealed: channels of which nothing in it is wanted do not hold it."""
@@ -213,7 +222,7 @@ class Housekeeping(Lookup):
         self._is_compacting = True
         # What is decided and not durable may still turn out not to have happened.
         known = [*self.contents.channels.values(), *self._leaving.values()]
-        floors = {log.channel_id: log.durable_first for log in known}
+        floors = {log.channel_id: log.needed_first for log in known}
         made: list[tuple[Segment, Segment]] = []
         looked: list[int] = []
         for one in ahead:
@@ -222,12 +231,18 @@ class Housekeeping(Lookup):
         def run() -> None:
             for one in ahead:
                 looked.append(one.number)
-                if one.number not in self._uncompactable and live_share(one, floors) < _COMPACT_BELOW:
+                share = live_share(one, floors)
+                if share < min(_COMPACT_BELOW, self._uncompactable.get(one.number, 1.0) * _LESS):
                     compacted = compact(self._files, one, floors)
                     if compacted is not None:
                         made.append((one, compacted))
                         return
-                    self._uncompactable.add(one.number)
+                    if one.number not in self._uncompactable:
+                        self.findings.append(
+                            f"{segment_name(one.number)} cannot be made smaller, for a message in it is damaged: "
+                            '"durabus store repair" sets that aside'
+                        )
+                    self._uncompactable[one.number] = share
 
         def finish(problem: str) -> None:
             self._is_compacting = False

@@ -35,6 +35,8 @@ _CHANNEL_BYTES: Final = 64
 _FIRST: Final = struct.Struct("<Q")
 _TIME_AT: Final = 48
 """Where the first timestamp is in an entry."""
+_BYTES_AT: Final = 40
+"""Where the bytes of the channel before the run are."""
 _ADDED_MAX: Final = 64
 """Runs that are kept one by one, which is quicker and takes more memory."""
 _REMEMBERED_MAX: Final = 256
@@ -100,6 +102,10 @@ class Entries:
     def find_time(self, timestamp_ns: int) -> int:
         """The number of the last run that begins before `timestamp_ns`; -1 when none does."""
         return self._last_up_to(timestamp_ns - 1, _TIME_AT)
+
+    def find_bytes(self, bytes_ever: int) -> int:
+        """The number of the last run before which the channel has less than `bytes_ever` bytes; -1 when none is that."""
+        return self._last_up_to(bytes_ever - 1, _BYTES_AT)
 
     def _last_up_to(self, value: int, field: int) -> int:
         low, high = 0, len(self)

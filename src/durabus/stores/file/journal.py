@@ -4,6 +4,7 @@ It has no thread and does not wait. `prepare` turns a batch into a job, the writ
 take effect for readers. Slow work is handed out as tasks (`take_tasks`), whose `run` may happen on any thread.
 """
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -411,14 +412,16 @@ class Journal(Housekeeping):
                 self._let_go_of(former)
         self._copy_beginnings([segment])
 
-    def note_durable(self, job: JournalJob, is_synced: bool) -> None:
-        """Note in the second copy of the segment of `job` that it is durable. On any thread; raises OSError."""
-        frame, segment = job.frame, job.segment
-        if frame is not None and segment is not None:
-            head = frame.head
-            write_mark(
-                self._files, Mark(segment.number, segment.header.salt, head.number, head.end, head.crc), is_synced
-            )
+    def note_durable(self, job: JournalJob | None, is_synced: bool) -> None:
+        """Note in the second copy of the segment of `job`, if there is one, that it is durable. On any thread.
+
+        That tells damage from a torn end, and nobody's acknowledgement rests on it: so it may fail.
+        """
+        if job is not None and job.frame is not None and job.segment is not None:
+            head, segment = job.frame.head, job.segment
+            mark = Mark(segment.number, segment.header.salt, head.number, head.end, head.crc)
+            with contextlib.suppress(OSError):
+                write_mark(self._files, mark, is_synced)
 
     def fail(self, text: str) -> None:
         """Nothing is decided any more until the next `open`."""

@@ -64,6 +64,16 @@ def region_name(number: int, start: int, end: int) -> str:
     return f"durabus-{number:010}.segment.{start}-{end}{DAMAGED_SUFFIX}"
 
 
+def region_bounds(name: str, number: int) -> tuple[int, int]:
+    """From which byte to which one of segment `number` the file `name` has set aside; 0 and 0 when it is no such file."""
+    prefix = f"durabus-{number:010}.segment."
+    if not name.startswith(prefix) or not name.endswith(DAMAGED_SUFFIX):
+        return 0, 0
+    start, _, end = name[len(prefix) : -len(DAMAGED_SUFFIX)].partition("-")
+    is_region = start.isdecimal() and end.isdecimal() and len(start) < 20 and len(end) < 20
+    return (int(start), int(end)) if is_region else (0, 0)
+
+
 def spare_name(number: int) -> str:
     """The file of what was segment `number` and may be used again."""
     return f"durabus-spare-{number}"

@@ -10,6 +10,7 @@ from durabus.stores.file.contents import ChannelLog, Contents
 from durabus.stores.file.files import Files
 from durabus.stores.file.frame import Place
 from durabus.stores.file.index import Entries
+from durabus.stores.file.measuring import OldestMessages, Point, Range
 from durabus.stores.file.reader import Reader, Stretch, bytes_before
 from durabus.stores.file.recent import RecentMessages
 from durabus.stores.file.segment import Segment
@@ -85,13 +86,19 @@ class Lookup:
     def missing(self, channel_id: int, first: int) -> int:
         """How many messages from `first` on are wanted and nowhere to be found: 0 when it can be read, or is not wanted."""
         log = self.contents.channels.get(channel_id)
-        if log is None or first < log.first or first > log.durable_last or self._find(log, first) is not None:
+        if log is None or first < log.first:
+            return 0
+        return self._missing(log, first)
+
+    def _missing(self, log: ChannelLog, first: int) -> int:
+        """The same, for messages that a floor may be above of."""
+        if first > log.durable_last or self._find(log, first) is not None:
             return 0
         at = bisect_right(log.firsts, first)
         following = log.firsts[at] if at < len(log.firsts) else log.durable_last + 1
         segment = self._segments.get(log.segments[at - 1]) if at else None
         if segment is not None:
-            entries = self._entries(segment, channel_id)
+            entries = self._entries(segment, log.channel_id)
             index = entries.find(first) + 1 if entries is not None else 0
             if entries is not None and index < len(entries):
                 following = min(following, entries.at(index).first)
@@ -122,6 +129,41 @@ class Lookup:
                 return max(following, log.first), (segment, entries.at(index))
             following = entries.first
         return max(following, log.first), None
+
+    def to_measure(self, log: ChannelLog, first: int, end: int, enough_bytes: int) -> Range | OldestMessages | None:
+        """Where to look for what `measure` of the store port asks; None when there is nothing to be found.
+
+        Whoever looks there calls `release` with its segments afterwards.
+        """
+        begin = self._point(log, first)
+        if begin is None or first >= end:
+            return None
+        found: Range | OldestMessages
+        if enough_bytes > 0:
+            entries = self._entries(begin.segment, log.channel_id)
+            assert entries is not None
+            start = entries.find(begin.place.first)
+            # From the beginning of its run on, for the lengths of what is before `first` there are not read yet.
+            wanted = begin.place.bytes_before + begin.place.bodies_bytes + enough_bytes
+            stop = min(entries.find_bytes(wanted) + 2, start + _ROWS_MAX, len(entries))
+            found = OldestMessages(begin, entries.rows(start, stop), end, enough_bytes)
+        else:
+            behind = self._point(log, end)
+            if behind is None:
+                return None
+            found = Range(begin, behind, end)
+        for segment in found.segments():
+            segment.readers += 1
+        return found
+
+    def _point(self, log: ChannelLog, sequence: int) -> Point | None:
+        """Before message `sequence`, or where that is missing, before the next one; behind the last one, if need be."""
+        sequence += self._missing(log, sequence)
+        found = self._find(log, sequence)
+        if found is not None:
+            return Point(*found, sequence - found[1].first)
+        last = self._find(log, sequence - 1)  # none is behind it
+        return Point(*last, last[1].count) if last is not None else None
 
     def _find(self, log: ChannelLog, sequence: int) -> tuple[Segment, Place] | None:
         """The run that message `sequence` is in; None when it is missing."""

@@ -10,7 +10,7 @@ from durabus.stores.file.index import unpack_rows
 from durabus.stores.file.salvage import nothing_if_unreadable, read_piece
 from durabus.stores.file.segment import Segment
 
-__all__ = ["LOST", "Reader", "Stretch", "bytes_before", "stamps_of"]
+__all__ = ["LOST", "Reader", "Stretch", "bytes_before", "lengths_of", "stamps_of"]
 
 LOST: Final = b""
 """Stands for a message that is damaged: no stored message is empty."""
@@ -36,7 +36,7 @@ class Reader:
 
     def __init__(self, files: Files) -> None:
         """Read through `files`."""
-        self._files = files
+        self.files = self._files = files
 
     def read(self, stretches: list[Stretch], bytes_max: int) -> tuple[list[bytes], list[int]]:
         """The bodies of `stretches`, at least one and then as many as fit into `bytes_max`; and which are damaged.
@@ -46,33 +46,49 @@ class Reader:
         bodies: list[bytes] = []
         lost: list[int] = []
         left = bytes_max
-        read = self._files.read
-        crc32 = zlib.crc32
         for stretch in stretches:
             handle = stretch.segment.handle
             due = stretch.first
+            singles: list[
+                tuple[int, int, int, int]
+            ] = []  # of the messages that are runs by themselves, those not read yet
             for first, count, _, lengths_offset, offset, size, _, _, crc, _ in unpack_rows(stretch.rows):
-                if first > due or (left <= 0 and bodies):
+                has_some = bool(bodies or singles)
+                if first > due or (left <= 0 and has_some) or (count == 1 and size > left and has_some):
+                    self._read_singles(handle, singles, bodies, lost)
                     return bodies, lost  # behind a hole, the next message is not the next one
                 due = first + count
                 if count == 1:
-                    if size > left and bodies:
-                        return bodies, lost
-                    try:
-                        body = read(handle, offset, size)
-                    except OSError as error:
-                        body = nothing_if_unreadable(error)
-                    if crc32(body) != crc or len(body) != size or not size:
-                        body = LOST
-                        lost.append(first)
-                    bodies.append(body)
+                    singles.append((first, offset, size, crc))
                     left -= size
                     continue
+                self._read_singles(handle, singles, bodies, lost)
                 start = max(stretch.first - first, 0)
                 stop = min(stretch.stop - first, count)
                 run = _Run(handle, first, count, lengths_offset, offset, size)
                 left = self._read_run(run, start, stop, left, bodies, lost)
+            self._read_singles(handle, singles, bodies, lost)
         return bodies, lost
+
+    def _read_singles(
+        self, handle: int, singles: list[tuple[int, int, int, int]], bodies: list[bytes], lost: list[int]
+    ) -> None:
+        """Messages as (sequence, offset, size, CRC), each of which lies somewhere else. Empties `singles`."""
+        if not singles:
+            return
+        crc32 = zlib.crc32
+        try:
+            found = self._files.read_many(handle, [(offset, size) for _, offset, size, _ in singles])
+        except OSError as error:
+            nothing_if_unreadable(error)
+            found = [read_piece(self._files, handle, offset, size) for _, offset, size, _ in singles]
+        for index, (first, _, size, crc) in enumerate(singles):
+            body = found[index]
+            if crc32(body) != crc or len(body) != size or not size:
+                body = LOST
+                lost.append(first)
+            bodies.append(body)
+        singles.clear()
 
     def _read_run(self, run: "_Run", start: int, stop: int, left: int, bodies: list[bytes], lost: list[int]) -> int:
         """Messages `start` to `stop` of a run, as far as they fit; how many bytes are left then, 0 to end the page."""
@@ -159,6 +175,14 @@ def _fitting(lengths: tuple[int, ...], start: int, stop: int, bytes_max: int) ->
         total += lengths[at]
         at += 1
     return at, total
+
+
+def lengths_of(files: Files, segment: Segment, place: Place) -> tuple[int, ...]:
+    """The lengths of the bodies of a run; none when they cannot be read. Raises OSError."""
+    if place.count == 1:
+        return (place.bodies_bytes,)
+    data = read_piece(files, segment.handle, place.lengths_offset, 4 * place.count)
+    return struct.unpack(f"<{place.count}I", data) if len(data) == 4 * place.count else ()
 
 
 def stamps_of(files: Files, segment: Segment, place: Place) -> list[tuple[int, int]]:

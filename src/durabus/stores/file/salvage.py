@@ -5,9 +5,9 @@ import os
 from typing import Final
 
 from durabus.stores.file.files import Files, LockLostError
-from durabus.stores.file.layout import region_name
+from durabus.stores.file.layout import region_bounds, region_name
 
-__all__ = ["Content", "nothing_if_unreadable", "read_content", "read_piece", "set_aside"]
+__all__ = ["Content", "nothing_if_unreadable", "read_content", "read_piece", "set_aside", "was_set_aside"]
 
 _PIECE_BYTES: Final = 1024 * 1024
 _PAGE_BYTES: Final = 4096
@@ -109,3 +109,19 @@ def set_aside(files: Files, number: int, start: int, data: bytes | memoryview) -
     except OSError as error:
         return f"{name} cannot be written: {(error.strerror or str(error)).lower()}"
     return ""
+
+
+def was_set_aside(files: Files, number: int, start: int, data: bytes) -> bool:
+    """Whether what is found in segment `number` from byte `start` on was set aside, just as it is. Raises OSError."""
+    end = start + len(data)
+    for name in files.names():
+        first, last = region_bounds(name, number)
+        if not first <= start < end <= last:
+            continue
+        handle = files.open(name, False)
+        try:
+            if read_piece(files, handle, start - first, len(data)) == data:
+                return True
+        finally:
+            files.close(handle)
+    return False

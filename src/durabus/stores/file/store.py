@@ -332,7 +332,7 @@ class FileStore(Store):
             try:
                 job = self._jobs.get(True, self._mark_s if unmarked is not None else None)
             except Empty:
-                _note_durable(journal, unmarked, is_last=False)
+                journal.note_durable(unmarked, is_synced=False)
                 unmarked = None
                 continue
             jobs: list[JournalJob] = []
@@ -343,7 +343,7 @@ class FileStore(Store):
                 job = self._jobs.get()
             unmarked = self._write_together(jobs) or unmarked
             if job is None:
-                _note_durable(journal, unmarked, is_last=True)
+                journal.note_durable(unmarked, is_synced=True)
                 return
 
     def _write_together(self, jobs: list[JournalJob]) -> JournalJob | None:
@@ -479,6 +479,44 @@ class FileStore(Store):
 
         self._on_thread(find, done)
 
+    def measure(self, request: int, channel_id: int, first: int, end: int, enough_bytes: int) -> None:
+        """Find out by the index, and by the lengths of the runs at both ends; what is asked for stays until it is answered."""
+        if self._opening is not None:
+            self._postponed.append(lambda: self.measure(request, channel_id, first, end, enough_bytes))
+            return
+        journal = self._journal
+        log = journal.contents.channels.get(channel_id) if journal is not None else None
+        if journal is None or log is None:
+            if self._listener is not None:
+                self._listener.on_measured(request, first, 0)
+            return
+
+        def again() -> None:
+            log.measured.remove(first)
+            self.measure(request, channel_id, first, end, enough_bytes)
+
+        log.measured.append(first)
+        try:
+            found = journal.to_measure(log, first, end, enough_bytes)
+        except DamagedIndexError as damaged:
+            self._mend(damaged, again)
+            return
+
+        def measure() -> tuple[int, int]:
+            with contextlib.suppress(OSError):
+                return found.measure(journal.reader.files) if found is not None else (first, 0)
+            return first, 0
+
+        def done(answer: tuple[int, int]) -> None:
+            for segment in found.segments() if found is not None else ():
+                journal.release(segment)
+            if self._listener is not None:
+                self._listener.on_measured(request, *answer)
+            log.measured.remove(first)
+            journal.let_go(log)
+
+        self._on_thread(measure, done)
+
     def _on_thread(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
         """Do `work` on another thread, then `done` with its result on the event loop."""
         pool, loop = self._pool, self._loop
@@ -555,13 +593,6 @@ class FileStore(Store):
                 again()
 
         self._on_thread(run, done)
-
-
-def _note_durable(journal: Journal, job: JournalJob | None, is_last: bool) -> None:
-    """Note that `job` is durable: that tells damage from a torn end, and nobody's acknowledgement rests on it."""
-    if job is not None:
-        with contextlib.suppress(OSError):
-            journal.note_durable(job, is_synced=is_last)
 
 
 def _describe(error: OSError) -> str:

@@ -16,7 +16,13 @@ class StoredChannel:
         self.last_timestamp_ns = 0
         self.body_bytes_max = 0
         self.has_gaps = False  # whether messages between the first and the last have no row, or one of size 0
+        self.measured: list[int] = []  # from where on the sizes of messages were asked for
         self.lost_last = 0  # the last message, when that is lost and a row of size 0 keeps its number
+
+    @property
+    def needed_first(self) -> int:
+        """The first message whose row must be there: of those that are wanted, or are being measured."""
+        return min(self.first, *self.measured) if self.measured else self.first
 
 
 class StoredSubscription:

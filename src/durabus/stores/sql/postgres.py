@@ -44,6 +44,7 @@ _INSERT_ARRAYS: Final = (
     " SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::int[], $5::bytea[])"
 )
 _ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+_BROKEN_OFF: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _UNSURE_STATES: Final = ("08", "57P", "58", "XX")
 
 
@@ -172,7 +173,11 @@ class PostgresDatabase(NetworkedDatabase):
         return _Transaction(self._writer, changes, owner)
 
     def _is_answer(self, error: BaseException) -> bool:
-        return isinstance(error, asyncpg.PostgresError)
+        return isinstance(error, asyncpg.PostgresError) and not isinstance(error, _BROKEN_OFF)
+
+    def _shown(self, error: BaseException) -> str:
+        # What the driver says then is about itself: "cannot switch to state 12; another operation (2) is in progress".
+        return "it broke off in the middle of an operation" if isinstance(error, _BROKEN_OFF) else super()._shown(error)
 
     def _is_unsure(self, error: BaseException) -> bool:
         state = str(getattr(error, "sqlstate", None) or "XX")

@@ -7,7 +7,7 @@ from durabus.stores.sql import statements as sql
 from durabus.stores.sql.contents import StoredChannel
 from durabus.stores.sql.database import Database
 
-__all__ = ["PAGE_BYTES_MAX", "PAGE_MESSAGES_MAX", "read_page", "seek"]
+__all__ = ["PAGE_BYTES_MAX", "PAGE_MESSAGES_MAX", "measure", "read_page", "seek"]
 
 PAGE_MESSAGES_MAX: Final = 2048
 """Messages in a page, whatever is asked for."""
@@ -75,3 +75,19 @@ async def seek(database: Database, channel: StoredChannel, timestamp_ns: int) ->
         return channel.last + 1
     rows = await database.fetch(sql.READ_NEXT_TIMESTAMP, (channel.channel_id, low))
     return int(rows[0][0]) if rows else channel.last + 1
+
+
+async def measure(
+    database: Database, channel: StoredChannel, first: int, end: int, enough_bytes: int
+) -> tuple[int, int]:
+    """As `measure` of the store port: the sequence behind the last message that counts, and the bytes. Raises StoreError."""
+    if enough_bytes <= 0:
+        rows = await database.fetch(sql.READ_SIZE, (channel.channel_id, first, end))
+        return end, int(rows[0][0] or 0)
+    end = min(end, first + PAGE_MESSAGES_MAX)
+    total = 0
+    for sequence, size in await database.fetch(sql.READ_SIZES, (channel.channel_id, first, end)):
+        total += int(size)
+        if total >= enough_bytes:
+            return int(sequence) + 1, total
+    return end, total

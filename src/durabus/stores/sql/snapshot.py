@@ -96,6 +96,11 @@ class SqlSnapshot(Store):
 
         self._ask(answer())
 
+    def measure(self, request: int, channel_id: int, first: int, end: int, enough_bytes: int) -> None:
+        """Find nothing out: who has limits to keep does not work on this store."""
+        if self._listener is not None:
+            self._listener.on_measured(request, first, 0)
+
     def _ask(self, answer: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(answer)
         self._asked.add(task)

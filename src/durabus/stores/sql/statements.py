@@ -43,6 +43,7 @@ __all__ = [
     "RAISE_FLOOR",
     "READ_MESSAGES",
     "READ_NEXT_TIMESTAMP",
+    "READ_SIZE",
     "READ_SIZES",
     "RESIZE_MESSAGE",
     "SWEEP_CHANNEL",
@@ -119,6 +120,7 @@ LOADING: Final = frozenset(
 
 READ_MESSAGES: Final = "SELECT seq, data FROM Messages WHERE id=? AND seq>=? AND seq<? AND size>0 ORDER BY seq"
 READ_SIZES: Final = "SELECT seq, size FROM Messages WHERE id=? AND seq>=? AND seq<? ORDER BY seq"
+READ_SIZE: Final = "SELECT SUM(size) FROM Messages WHERE id=? AND seq>=? AND seq<?"
 READ_NEXT_TIMESTAMP: Final = "SELECT seq, timestamp FROM Messages WHERE id=? AND seq>=? ORDER BY seq LIMIT 1"
 
 SWEEP_MESSAGES: Final = "DELETE FROM Messages WHERE id=? AND seq>=? AND seq<?"

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Final
 
 from durabus.errors import StoreError, StoreLostError
-from durabus.stores.sql.contents import Contents
+from durabus.stores.sql.contents import Contents, StoredChannel
 from durabus.stores.sql.database import LOST_LOCK, Database, WriteFailedError
 from durabus.stores.sql.loading import load
 from durabus.stores.sql.lock import StoreLock
 from durabus.stores.sql.plan import Changes, PlanError, Rules, apply, plan
-from durabus.stores.sql.reading import read_page, seek
+from durabus.stores.sql.reading import measure, read_page, seek
 from durabus.stores.sql.rows import channel_complaint
 from durabus.stores.sql.setup import column_bytes_max, prepare_tables
 from durabus.stores.sql.sweeping import Sweeper
@@ -29,13 +29,18 @@ TAIL_BYTES_MAX: Final = 16 * 1024 * 1024
 _MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 _ENCODING_BYTES_MAX: Final = 64
 """What a stored message may be longer than the request that brought it: sequence, timestamp, and their tags."""
+_BATCH_MESSAGES: Final = 256
+"""A database is another process: while it commits so many, the next ones are decided. Half of what one publisher mostly has in flight."""
 _READS_AT_ONCE: Final = 4
 _AGAIN_S: Final = 1.0
 """How long to wait before a question is asked again that the database did not answer."""
 
 
 class _Question:
-    """A `read` or a `seek` that has not been answered: for a seek, `timestamp_ns` is not None."""
+    """A `read`, a `seek` or a `measure` that has not been answered.
+
+    For a seek, `timestamp_ns` is not None; for a measure, `channel` is not, and the rows from `first` on stay in the table.
+    """
 
     def __init__(self, request: int, channel_id: int) -> None:
         self.request = request
@@ -44,6 +49,8 @@ class _Question:
         self.count_max = 0
         self.bytes_max = 0
         self.timestamp_ns: int | None = None
+        self.channel: StoredChannel | None = None
+        self.end = 0
 
 
 class SqlStore(Store):
@@ -58,6 +65,7 @@ class SqlStore(Store):
         self.message_bytes_max = _MESSAGE_BYTES_MAX
         self.message_overhead_bytes = 0
         self.batches_in_flight_max = 2
+        self.batch_messages_best = _BATCH_MESSAGES
         self.has_lost = False
         self._database = database
         self._rules = rules
@@ -254,6 +262,31 @@ class SqlStore(Store):
         question.timestamp_ns = int(timestamp_ns)
         self._ask(question)
 
+    def measure(self, request: int, channel_id: int, first: int, end: int, enough_bytes: int) -> None:
+        """Ask the database; what is only to be counted is so before it is swept, when that is due."""
+        question = _Question(request, channel_id)
+        question.first, question.end, question.bytes_max = int(first), int(end), int(enough_bytes)
+        question.channel = channel = self._contents.channels.get(channel_id)
+        if channel is None or self._sweeper is None:
+            self._reply_measured(question, question.first, 0)
+            return
+        channel.measured.append(question.first)
+        if enough_bytes > 0:
+            self._ask(question)
+        else:
+            self._sweeper.measure(
+                channel, question.first, question.end, lambda *answer: self._reply_measured(question, *answer)
+            )
+
+    def _reply_measured(self, question: _Question, end: int, size_bytes: int) -> None:
+        if self._listener is not None:
+            self._listener.on_measured(question.request, end, size_bytes)
+        channel = question.channel
+        if channel is not None and question.first in channel.measured:
+            channel.measured.remove(question.first)
+            if self._sweeper is not None:
+                self._sweeper.floor_raised(channel)
+
     def _ask(self, question: _Question) -> None:
         self._questions.append(question)
         if len(self._answering) < _READS_AT_ONCE:
@@ -291,6 +324,9 @@ class SqlStore(Store):
         channel = self._contents.channels.get(question.channel_id)
         if channel is None:
             self._reply(question, [], 0)
+        elif question.channel is not None:
+            answer = await measure(self._database, channel, question.first, question.end, question.bytes_max)
+            self._reply_measured(question, *answer)
         elif question.timestamp_ns is not None:
             self._reply(question, [], await seek(self._database, channel, question.timestamp_ns))
         else:
@@ -301,9 +337,11 @@ class SqlStore(Store):
             self._reply(question, bodies, 0)
 
     def _reply(self, question: _Question, bodies: list[bytes], sequence: int) -> None:
-        if self._listener is None:
+        if question.channel is not None:
+            self._reply_measured(question, question.first, 0)
+        elif self._listener is None:
             return
-        if question.timestamp_ns is not None:
+        elif question.timestamp_ns is not None:
             self._listener.on_seek(question.request, sequence)
         else:
             self._listener.on_page(question.request, bodies)

@@ -5,6 +5,7 @@ more, so nothing depends on when this happens; what is left when the server ends
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -12,8 +13,11 @@ from durabus.errors import StoreError
 from durabus.stores.sql import statements as sql
 from durabus.stores.sql.contents import Contents, StoredChannel
 from durabus.stores.sql.database import Database
+from durabus.stores.sql.reading import measure
 
 __all__ = ["PIECE", "Sweeper"]
+
+Answer = Callable[[int, int], None]
 
 PIECE: Final = 1000
 """Rows that one statement deletes at most."""
@@ -40,6 +44,7 @@ class Sweeper:
         self._some = asyncio.Event()
         self._on_problem = on_problem
         self._is_stopping = False
+        self._to_measure: deque[tuple[StoredChannel, int, int, Answer]] = deque()
         self.error = ""  # why the last piece could not be deleted
 
     def start(self) -> None:
@@ -56,11 +61,24 @@ class Sweeper:
         task, self._task = self._task, None
         if task is not None:
             await asyncio.wait([task])
+        while self._to_measure:
+            _, first, _, answer = self._to_measure.popleft()
+            answer(first, 0)
 
     def floor_raised(self, channel: StoredChannel) -> None:
         """More of `channel` is dead."""
         self._some.set()
         if channel.first - channel.swept >= PIECE:
+            self._many.set()
+
+    def measure(self, channel: StoredChannel, first: int, end: int, answer: Answer) -> None:
+        """Find out how many bytes the messages from `first` to before `end` have before they go: there is time for that.
+
+        `answer` gets the sequence up to which that could be found out, and the bytes.
+        """
+        self._to_measure.append((channel, first, end, answer))
+        self._some.set()
+        if end - first >= PIECE:
             self._many.set()
 
     def channel_deleted(self) -> None:
@@ -96,12 +114,19 @@ class Sweeper:
     async def sweep(self) -> None:
         """Delete everything that is dead now, or what can be done of it before `stop`; raises StoreError."""
         contents = self._contents
+        for _ in range(len(self._to_measure)):  # what an answer asks for has time until the next sweep
+            if self._is_ending():
+                return
+            channel, first, end, answer = self._to_measure[0]
+            found = await measure(self._database, channel, first, end, 0)
+            self._to_measure.popleft()
+            answer(*found)
         for channel_id in list(contents.channels):
-            channel = contents.channels.get(channel_id)
-            while channel is not None and channel.swept < channel.first and not self._is_ending():
-                end = min(channel.swept + PIECE, channel.first)
-                await self._database.execute(sql.SWEEP_MESSAGES, (channel_id, channel.swept, end))
-                channel.swept = end
+            known = contents.channels.get(channel_id)
+            while known is not None and known.swept < known.needed_first and not self._is_ending():
+                end = min(known.swept + PIECE, known.needed_first)
+                await self._database.execute(sql.SWEEP_MESSAGES, (channel_id, known.swept, end))
+                known.swept = end
         while contents.dead_channels and not self._is_ending():
             await self._sweep_channel(contents.dead_channels[0])
 

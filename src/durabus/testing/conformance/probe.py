@@ -31,7 +31,8 @@ async def within(seconds: float, what: str, work: Awaitable[T]) -> T:
 class Probe(StoreListener):
     """Listens to one store. What arrives when it must not is kept in `complaints`, for `check` to raise.
 
-    `at_durable` is called from within every `on_durable`, after the batch was noted.
+    `at_durable` is called from within every `on_durable`, after the batch was noted; `at_measured` from within the first
+    `on_measured` to come.
     """
 
     def __init__(self, store: Store, patience_s: float) -> None:
@@ -42,12 +43,14 @@ class Probe(StoreListener):
         self.durable: list[int] = []
         self.failed: dict[int, tuple[int, str]] = {}
         self.at_durable: Callable[[int], None] | None = None
+        self.at_measured: Callable[[], None] | None = None
         self._thread = threading.get_ident()
         self._unended: list[int] = []
         self._requests = 0
         self._asked: dict[int, str] = {}
         self._pages: dict[int, list[bytes]] = {}
         self._found: dict[int, int] = {}
+        self._measured: dict[int, tuple[int, int]] = {}
         self._news = asyncio.Event()
         store.bind(self)
 
@@ -133,12 +136,18 @@ class Probe(StoreListener):
         self.store.read(self._requests, channel_id, first, count_max, bytes_max)
         return self._requests
 
-    def ask_stored(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> int:
-        """Ask for a page with `read_stored`; the number of the request."""
+    def ask_measure(self, channel_id: int, first: int, end: int, enough_bytes: int) -> int:
+        """Ask for a size with `measure`; the number of the request."""
         self._requests += 1
-        self._asked[self._requests] = "page"
-        self.store.read_stored(self._requests, channel_id, first, count_max, bytes_max)
-        return self._requests
+        request = self._requests  # what is asked within the answer has a later one
+        self._asked[request] = "measure"
+        self.store.measure(request, channel_id, first, end, enough_bytes)
+        return request
+
+    async def measured(self, request: int) -> tuple[int, int]:
+        """The end and the bytes that answer the measure `request`."""
+        await self._wait(f"the answer of measure {request}", lambda: request in self._measured)
+        return self._measured[request]
 
     async def page(self, request: int) -> list[bytes]:
         """The page that answers `request`."""
@@ -170,6 +179,14 @@ class Probe(StoreListener):
         """A sequence: it must answer a seek, once."""
         self._note(f"on_seek({request}, {sequence})", self._answered(request, "seek"))
         self._found.setdefault(request, sequence)
+
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        """A size: it must answer a measure, once."""
+        self._note(f"on_measured({request}, {end}, {size_bytes})", self._answered(request, "measure"))
+        self._measured.setdefault(request, (end, size_bytes))
+        at_measured, self.at_measured = self.at_measured, None
+        if at_measured is not None:
+            at_measured()
 
     def _answered(self, request: int, kind: str) -> str:
         return "" if self._asked.pop(request, "") == kind else f"answers no open {kind}"

@@ -7,6 +7,7 @@ from durabus.testing.conformance import (
     checks_messages,
     checks_recovery,
     checks_seek,
+    checks_sizes,
     checks_state,
 )
 from durabus.testing.conformance.harness import StoreHarness
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     *checks_floors.CHECKS,
     *checks_state.CHECKS,
     *checks_seek.CHECKS,
+    *checks_sizes.CHECKS,
     *checks_recovery.CHECKS,
     *checks_history.CHECKS,
 )

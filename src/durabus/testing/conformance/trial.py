@@ -198,17 +198,21 @@ class Trial:
         """What the store answers to a seek."""
         return await self.probe.found(self.probe.ask_seek(channel_id, timestamp_ns))
 
-    async def stored(self, channel_id: int, first: int) -> list[bytes]:
-        """All messages from `first` on as they are stored, from `read_stored_now` or else `read_stored`."""
-        found: list[bytes] = []
-        while True:
-            at = first + len(found)
-            page = self.store.read_stored_now(channel_id, at, MUCH, MUCH)
-            if page is None:
-                page = await self.probe.page(self.probe.ask_stored(channel_id, at, MUCH, MUCH))
-            if not page:
-                return found
-            found += page
+    async def measure(self, channel_id: int, first: int, end: int) -> int:
+        """What messages `first` to before `end` have in the store, in bytes."""
+        total = 0
+        while first < end:
+            at, found = await self.probe.measured(self.probe.ask_measure(channel_id, first, end, MUCH))
+            if at <= first:
+                break
+            first, total = at, total + found
+        return total
+
+    def sizes(self, channel_id: int) -> list[int]:
+        """What each message of a channel has when it is stored, from the first one on, in bytes."""
+        channel = self.model.channels[channel_id]
+        bodies = channel.range(channel.first, channel.last + 1 - channel.first)
+        return [len(body) + grown_bytes(body, self.store.data_overhead_bytes) for body in bodies]
 
     # Comparing
 
