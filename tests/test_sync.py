@@ -1,5 +1,6 @@
 """The client without asyncio: threads, timeouts, ends of programs; against a real server."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -171,6 +172,25 @@ async def _cut(bus: durabus.sync.Bus) -> None:
     session = bus._bus._session
     assert session is not None
     session.link.abort("a test cut it")
+
+
+def test_what_only_asyncio_code_can_do(url: str) -> None:
+    ended: list[bool] = []
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def begin(inner: durabus.client.Bus) -> str:
+        tasks.append(asyncio.create_task(last()))
+        return inner.client_id
+
+    tasks: list[asyncio.Task[None]] = []
+    with durabus.sync.connect(url) as bus:
+        assert bus.run(begin) == bus.client_id
+    assert ended == [True], "what it left running ends with the bus"
 
 
 def test_a_fork_is_told(url: str) -> None:

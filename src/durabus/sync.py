@@ -68,10 +68,21 @@ class _LoopThread:
     def stop(self) -> None:
         """Stop, wait for the thread, and free what it had."""
         if os.getpid() == self._pid and not self._loop.is_closed():
+            with contextlib.suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(2 * _EXIT_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_EXIT_S)
             if not self._thread.is_alive():
                 self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """End what `Bus.run` began and did not wait for."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for other in others:
+        other.cancel()
+    if others:
+        await asyncio.wait(others, timeout=_EXIT_S)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -137,13 +148,17 @@ class Subscription:
 
         Raises TimeoutError, ClosedError when there will be no more, or the error that ended the subscription.
         """
-        message = self._take(timeout_s)
+        message = self.take(timeout_s)
         if message is None:
             raise ClosedError(f"the subscription to {self.channel!r} is closed")
         message.let_go()
         return message
 
-    def _take(self, timeout_s: float | None) -> Message | None:
+    def take(self, timeout_s: float | None = None) -> Message | None:
+        """The next message; copies of it are held back until its `ack` or `let_go`. None when there will be no more.
+
+        Raises TimeoutError, or the error that ended the subscription.
+        """
         while True:
             with contextlib.suppress(IndexError):
                 return self._taken.popleft()
@@ -154,7 +169,7 @@ class Subscription:
 
     def __iter__(self) -> Iterator[Message]:
         is_manual = self._subscription.options.manual_ack
-        while (message := self._take(None)) is not None:
+        while (message := self.take(None)) is not None:
             if is_manual:
                 message.let_go()
                 yield message
@@ -262,6 +277,15 @@ class Bus:
             manual_ack=manual_ack,
         )
         return Subscription(self._thread, self._thread.run(work))
+
+    def run(
+        self, work: Callable[[client.Bus], Coroutine[Any, Any, _Result]], timeout_s: float | None = None
+    ) -> _Result:
+        """Call `work` with the asyncio bus below, in its event loop, and wait for the result of what it returns.
+
+        For what only asyncio code can do. Raises what that raises, TimeoutError, UsageError, ClosedError.
+        """
+        return self._thread.run(work(self._bus), timeout_s)
 
     def close(self, drain_s: float = 30.0) -> None:
         """Wait up to `drain_s` seconds for publishes, acknowledge what was dealt with, and close. Twice is once."""

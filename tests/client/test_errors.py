@@ -22,6 +22,7 @@ def test_the_text_has_the_cause_and_the_next_step() -> None:
     ("kind", "is_stored"),
     [
         (errors.PublishRefusedError, False),
+        (errors.PublishTooLargeError, False),
         (errors.PublishNotSentError, False),
         (errors.PublishUnknownError, None),
         (errors.PossiblyDuplicatedError, True),

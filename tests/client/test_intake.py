@@ -110,6 +110,29 @@ def test_what_was_let_go_comes_again() -> None:
         assert side.give(1, redelivered=1) == [1]
 
 
+def test_what_was_put_back_is_the_next_and_here_again() -> None:
+    for queue in (False, True):
+        side = Side(queue=queue)
+        side.give(1, 2)
+        one = side.intake.waiting.popleft()
+        one.let_go()
+        assert one.put_back()
+        assert [message.sequence for message in side.intake.waiting] == [1, 2]
+        assert side.give(1, redelivered=1) == []
+        side.ack_all()
+        assert sorted(side.sent_acks()) == [1, 2]
+
+
+def test_what_belongs_to_a_store_of_before_is_not_put_back() -> None:
+    side = Side()
+    side.give(1)
+    one = side.intake.waiting.popleft()
+    side.intake.begin_anew()
+    assert not one.put_back()
+    assert not side.intake.waiting
+    assert side.intake.open_count == 0
+
+
 def test_a_copy_of_what_was_acknowledged_is_acknowledged_again() -> None:
     for side in (Side(), Side(durable=True), Side(queue=True)):
         side.give(1, 2)

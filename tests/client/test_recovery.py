@@ -314,6 +314,65 @@ async def test_a_memory_store_that_is_gone_is_reported_and_nothing_new_is_missed
         server.kill()
 
 
+@pytest.mark.parametrize("options", KINDS)
+async def test_a_store_that_is_new_and_has_more_than_the_one_before_is_not_taken_for_it(
+    options: dict[str, str],
+) -> None:
+    channel, events = new_channel(), Events()
+    server = serving()
+    port = server.port
+    seen: list[bytes] = []
+    try:
+        with TcpProxy(port) as proxy:
+            async with connect(proxy.port, on_event=events) as bus:
+                await bus.subscribe(channel, lambda message: seen.append(message.data), **options)  # type: ignore[arg-type]
+                await bus.publish_all((channel, b"old %d" % n) for n in range(3))
+                await until(partial(has_length, seen, 3))
+                proxy.lets_through = False
+                server.kill()
+                server = serving(port=port)
+                async with connect(port) as other:
+                    await other.publish_all((channel, b"new %d" % n) for n in range(9))
+                proxy.lets_through = True
+                await until(partial(has_more, seen, 11))
+                await bus.publish(channel, b"last")
+                await until(lambda: b"last" in seen)
+        assert seen[3:] == [b"new %d" % n for n in range(9)] + [b"last"]
+        assert [str(event) for event in events.of(StoreReset)] == [str(StoreReset(channel, 3))]
+    finally:
+        server.kill()
+
+
+async def test_a_client_that_was_forgotten_finds_the_store_of_before_which_went_on(tmp_path: Path) -> None:
+    """The same question, and the other answer: the server has closed the session of a client that was away."""
+    channel, events = new_channel(), Events()
+    flags = ("-store", "FILE", "-dir", str(tmp_path / "store"), "-hbi", "50ms", "-hbt", "50ms", "-hbf", "1")
+    server = serving(*flags)
+    seen: list[int] = []
+    try:
+        with TcpProxy(server.port) as proxy:
+            async with connect(proxy.port, on_event=events) as bus, connect(server.port) as other:
+                await bus.subscribe(channel, lambda message: seen.append(message.sequence))
+                await other.publish_all((channel, b"%d" % n) for n in range(3))
+                await until(partial(has_length, seen, 3))
+                proxy.lets_through = False
+                proxy.cut()
+                await asyncio.to_thread(server.wait_line, f"[Client:{bus.client_id}] Timed out")
+                await other.publish_all((channel, b"%d" % n) for n in range(9))
+                proxy.lets_through = True
+                await until(partial(has_more, seen, 11))
+                await other.publish(channel, b"last")
+                await until(lambda: 13 in seen)
+        assert seen == list(range(1, 14))
+        assert events.of(StoreReset) == []
+        again = events.of(Connected)[-1]
+        assert isinstance(again, Connected)
+        assert again.is_again
+        assert not again.was_known
+    finally:
+        server.kill()
+
+
 async def test_an_acknowledgement_of_before_does_not_fall_on_a_new_message() -> None:
     channel, events = new_channel(), Events()
     server = serving()

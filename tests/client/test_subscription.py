@@ -87,6 +87,38 @@ async def test_a_loop_that_failed_leaves_its_message_for_redelivery(port: int) -
         assert sorted(message.sequence for message in messages) == [1, 2]
 
 
+async def test_a_loop_can_leave_the_message_that_it_is_at(port: int) -> None:
+    async with connect(port) as bus:
+        channel = await filled(bus, 2)
+        subscription = await bus.subscribe(channel, start=StartPosition.all_available(), ack_wait_s=1)
+        messages = aiter(subscription)
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await anext(messages)).sequence == 1
+            messages.let_go()
+            messages.let_go()
+            assert not messages.is_busy()
+            assert (await anext(messages)).sequence == 2
+            again = await anext(messages)
+        assert (again.sequence, again.is_redelivered) == (1, True)
+
+
+async def test_a_message_that_was_put_back_is_the_next(port: int) -> None:
+    async with connect(port) as bus:
+        channel = await filled(bus, 3)
+        subscription = await bus.subscribe(channel, start=StartPosition.all_available(), ack_wait_s=1)
+        one = await subscription.next()
+        subscription.put_back(one)
+        messages = await collect(subscription, 3)
+        assert [message.sequence for message in messages] == [1, 2, 3]
+        taken = asyncio.create_task(subscription.next())
+        await until(lambda: bool(subscription._subscriber._waiters))
+        subscription.put_back(one)
+        assert await taken is one, "who waits is woken"
+        await subscription.close()
+        subscription.put_back(one)
+        assert subscription.waiting_count == 0
+
+
 async def test_acknowledging_by_hand(port: int) -> None:
     async with connect(port) as bus:
         channel = await filled(bus, 3)

@@ -73,6 +73,10 @@ class Bus:
         """Whether it is over: closed, or stopped because another instance took its place."""
         return self._closed.is_set()
 
+    async def wait_connected(self) -> None:
+        """Wait until there is a session; raises ClosedError, ReplacedError."""
+        await self._next_session(None)
+
     async def wait_closed(self) -> None:
         """Wait until the bus is over; raises ReplacedError when another instance took its place."""
         await self._closed.wait()

@@ -16,14 +16,15 @@ __all__ = ["Connecting", "connect"]
 class Connecting:
     """A bus to be: `async with` it, or `await` it and close the bus yourself."""
 
-    def __init__(self, options: BusOptions) -> None:
-        """Nothing is done yet."""
+    def __init__(self, options: BusOptions, make: Callable[[BusOptions], Bus] = Bus) -> None:
+        """Nothing is done yet; `make` makes the bus when it is time."""
         options.check()
-        self._options = options
+        self.options = options
+        self._make = make
         self._bus: Bus | None = None
 
     async def _start(self) -> Bus:
-        bus = Bus(self._options)
+        bus = self._make(self.options)
         await bus.start()
         return bus
 

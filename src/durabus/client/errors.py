@@ -14,6 +14,7 @@ ClientError
  ├─ FlushError               some of what was published since the last flush failed; has them in `failures`
  └─ PublishError             what became of one publish
      ├─ PublishRefusedError      the server said no: not stored
+     │   └─ PublishTooLargeError     it is larger than the server takes, now and the next time
      ├─ PublishNotSentError      it never left: not stored
      ├─ PublishUnknownError      it was sent, and nobody knows: stored, or not
      └─ PossiblyDuplicatedError  it is stored, perhaps twice (only raised where that was asked for)
@@ -35,6 +36,7 @@ __all__ = [
     "PublishError",
     "PublishNotSentError",
     "PublishRefusedError",
+    "PublishTooLargeError",
     "PublishUnknownError",
     "ReplacedError",
     "RequestTimeoutError",
@@ -136,6 +138,12 @@ class PublishRefusedError(PublishError):
 
     next_step = "it is safe to publish it again when the reason is gone"
     is_stored = False
+
+
+class PublishTooLargeError(PublishRefusedError):
+    """The event is larger than the server takes: it was not sent, and is not stored."""
+
+    next_step = "make it smaller, or raise max_payload in the server's configuration"
 
 
 class PublishNotSentError(PublishError):

@@ -59,6 +59,10 @@ class Message:
         """Leave the event for redelivery: the server sends it again when its AckWait is over."""
         self._intake.let_go(self.sequence, self._generation)
 
+    def put_back(self) -> bool:
+        """For `Subscription.put_back`: wait once more, before all others; False when it is not this store's any more."""
+        return self._intake.put_back(self, self._generation)
+
     @property
     def is_redelivered(self) -> bool:
         """Whether the server has sent the event before."""
@@ -206,6 +210,14 @@ class Intake:
                 self._open[sequence] = False
             else:
                 del self._open[sequence]
+
+    def put_back(self, message: Message, generation: int) -> bool:
+        """The program has not finished with a message, and wants it again, as the next one."""
+        if generation != self.generation:
+            return False  # the server delivers it again, or has another one under its number
+        self._open[message.sequence] = True
+        self.waiting.appendleft(message)
+        return True
 
     def drop_waiting(self) -> None:
         """Forget what nobody took; the server sends it again."""

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from durabus.client.errors import PublishError, PublishNotSentError, PublishRefusedError, PublishUnknownError
+from durabus.client.errors import (
+    PublishError,
+    PublishNotSentError,
+    PublishRefusedError,
+    PublishTooLargeError,
+    PublishUnknownError,
+)
 from durabus.wire.stan_messages import DecodeError
 from durabus.wire.varint import FieldReader, varint
 
@@ -166,7 +172,7 @@ class PublishWindow:
             words += "; it was sent before without an answer"
             self._end(publication, PublishUnknownError(words, publication.channel, publication.guid))
         else:
-            self._end(publication, PublishRefusedError(words, publication.channel, publication.guid))
+            self._end(publication, PublishTooLargeError(words, publication.channel, publication.guid))
 
     def _take_route(self, name: bytes) -> _Route:
         route = self._routes.get(name)

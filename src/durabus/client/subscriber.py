@@ -154,7 +154,20 @@ class Subscriber:
         self.intake.lost_sequence = 0
 
     async def _has_begun_anew(self, session: Session) -> bool:
-        """Whether the channel is not the one of before, going by its last message: it has none, or one too early."""
+        """Whether the channel is not the one of before: it is shorter, or what was its last message is another one."""
+        before = self.intake
+        found = await self._probe(session, StartPosition.last_received())
+        if found.last_sequence > before.last_sequence:
+            # A new store that is ahead already, or the old one: the message under the number of then tells. When that is
+            # gone, as the oldest of a channel may be, nobody can tell any more.
+            found = await self._probe(session, StartPosition(START_SEQUENCE, sequence=int(before.last_sequence)))
+            if found.last_sequence > before.last_sequence:
+                return False
+        is_same = found.last_sequence == before.last_sequence and found.last_timestamp_ns == before.last_timestamp_ns
+        return not is_same
+
+    async def _probe(self, session: Session, start: StartPosition) -> Intake:
+        """The message of the channel at a position, in an intake of its own; an empty one when there is none."""
         probe = Intake(self.channel, is_alone=True, is_plain=True, on_acks=_ignore)
         came = asyncio.Event()
 
@@ -167,7 +180,8 @@ class Subscriber:
         request.inbox = session.new_inbox()
         request.max_in_flight = 1
         request.ack_wait_s = 30
-        request.start_position = START_LAST_RECEIVED
+        request.start_position = start.kind
+        request.start_sequence = start.sequence
         sid = session.link.subscribe(request.inbox, on_run)
         ack_inbox = await session.subscribe(request)
         with contextlib.suppress(TimeoutError):  # it has none
@@ -176,11 +190,7 @@ class Subscriber:
         session.link.unsubscribe(sid)
         with contextlib.suppress(SubscriptionRefusedError):
             await session.end_subscription(self._name, ack_inbox, b"", removes=False)
-        before = self.intake
-        if probe.last_sequence > before.last_sequence:
-            return False
-        is_same = probe.last_sequence == before.last_sequence and probe.last_timestamp_ns == before.last_timestamp_ns
-        return not is_same
+        return probe
 
     def detach(self) -> None:
         """The session is lost."""
@@ -236,6 +246,11 @@ class Subscriber:
                     self._waiters.remove(waiter)
                 raise
         return waiting.popleft()
+
+    def put_back(self, message: Message) -> None:
+        """Give a message that was taken once more, before all others."""
+        if not self.is_over and message.put_back() and self._waiters:
+            self._wake()
 
     def work(self, handler: Handler, concurrency: int) -> None:
         """Give messages to `handler`, up to `concurrency` at a time."""

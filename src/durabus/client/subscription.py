@@ -10,7 +10,7 @@ from durabus.client.intake import Message
 from durabus.client.options import SubscriptionOptions
 from durabus.client.subscriber import Loop, Subscriber
 
-__all__ = ["Subscription"]
+__all__ = ["MessageLoop", "Subscription"]
 
 
 class Subscription:
@@ -51,8 +51,8 @@ class Subscription:
         """Whether it ended: closed by the program, refused in a new session, or with the bus."""
         return self._subscriber.is_over
 
-    def __aiter__(self) -> "_Iteration":
-        return _Iteration(self._subscriber)
+    def __aiter__(self) -> "MessageLoop":
+        return MessageLoop(self._subscriber)
 
     async def next(self) -> Message:
         """The next message, which is the program's to acknowledge, with `manual_ack` or without.
@@ -79,6 +79,14 @@ class Subscription:
         while waiting and len(batch) < count_max:
             batch.append(waiting.popleft())
         return batch
+
+    def put_back(self, message: Message) -> None:
+        """Give a message that was taken, and is not acknowledged, once more: as the next one, to whoever takes that.
+
+        For a program that could not deal with it yet, and can now. Nothing happens when the subscription is over, or
+        begun in a new session: then the server delivers it again.
+        """
+        self._subscriber.put_back(message)
 
     async def drain(self) -> None:
         """Take no more from the server, wait until what came is dealt with, acknowledge, and close.
@@ -113,20 +121,22 @@ class Subscription:
         await self.close()
 
 
-class _Iteration(Loop):
+class MessageLoop(Loop):
     """One loop over a subscription: acknowledges what it gave when it is asked for the next."""
 
     def __init__(self, subscriber: Subscriber) -> None:
+        """Made by `async for`."""
         super().__init__()
         self._subscriber = subscriber
         self._is_manual = subscriber.options.manual_ack
         self._waiting = subscriber.intake.waiting
         self._in_hand: Message | None = None
 
-    def __aiter__(self) -> "_Iteration":
+    def __aiter__(self) -> "MessageLoop":
         return self
 
     async def __anext__(self) -> Message:
+        """The next message; the one before is acknowledged."""
         in_hand = self._in_hand
         if in_hand is not None:
             self._in_hand = None
@@ -146,6 +156,12 @@ class _Iteration(Loop):
         else:
             self._in_hand = message
         return message
+
+    def let_go(self) -> None:
+        """Leave the message that the loop is at for redelivery: asking for the next one does not acknowledge it."""
+        if self._in_hand is not None:
+            self._in_hand.let_go()
+            self._in_hand = None
 
     def is_busy(self) -> bool:
         """Whether its program is at work on a message that it has not acknowledged."""
