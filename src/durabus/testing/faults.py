@@ -41,7 +41,7 @@ class FaultyStore(DelegatingStore):
         self._holding = False
         self._held: deque[tuple[Batch, _Fault | None]] = deque()
         self._holding_answers = False
-        self._held_answers: deque[tuple[int, list[bytes] | int]] = deque()
+        self._held_answers: deque[tuple[int, list[bytes] | int | tuple[int, int]]] = deque()
         self._unended: deque[int] = deque()  # numbers that were passed on or are about to fail, in order
         self._failing: dict[int, _Fault] = {}
         self._broken: _Fault | None = None
@@ -152,7 +152,7 @@ class FaultyStore(DelegatingStore):
     # Answers
 
     def hold_answers(self) -> None:
-        """Keep every page and every seek's answer from now on, as they are now, until they are released."""
+        """Keep every page, every seek's and every measure's answer from now on, as they are now, until they are released."""
         self._holding_answers = True
 
     def release_answers(self, count: int | None = None) -> int:
@@ -170,12 +170,16 @@ class FaultyStore(DelegatingStore):
 
     @property
     def held_answers_count(self) -> int:
-        """How many pages and seeks wait to be answered."""
+        """How many pages, seeks and measures wait to be answered."""
         return len(self._held_answers)
 
     def read_now(self, channel_id: int, first: int, count_max: int, bytes_max: int) -> list[bytes] | None:
         """As the inner store does, or None while `answers_now` is False."""
         return self.inner.read_now(channel_id, first, count_max, bytes_max) if self.answers_now else None
+
+    def sizes_now(self, channel_id: int, first: int, count_max: int) -> list[int]:
+        """As the inner store does, or none while `answers_now` is False."""
+        return self.inner.sizes_now(channel_id, first, count_max) if self.answers_now else []
 
     def read(self, request: int, channel_id: int, first: int, count_max: int, bytes_max: int) -> None:
         """Count the question and pass it on."""
@@ -190,15 +194,21 @@ class FaultyStore(DelegatingStore):
         """Hold the answer or pass it on."""
         self._hold_or_answer(request, sequence)
 
-    def _hold_or_answer(self, request: int, answer: list[bytes] | int) -> None:
+    def on_measured(self, request: int, end: int, size_bytes: int) -> None:
+        """Hold the answer or pass it on."""
+        self._hold_or_answer(request, (end, size_bytes))
+
+    def _hold_or_answer(self, request: int, answer: list[bytes] | int | tuple[int, int]) -> None:
         if self._holding_answers or self._held_answers:
             self._held_answers.append((request, answer))
         else:
             self._answer(request, answer)
 
-    def _answer(self, request: int, answer: list[bytes] | int) -> None:
+    def _answer(self, request: int, answer: list[bytes] | int | tuple[int, int]) -> None:
         if isinstance(answer, int):
             super().on_seek(request, answer)
+        elif isinstance(answer, tuple):
+            super().on_measured(request, *answer)
         else:
             super().on_page(request, answer)
 
