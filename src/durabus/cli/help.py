@@ -14,6 +14,7 @@ Durabus, a durable event bus: the successor of NATS Streaming Server.
 
     durabus serve [flags]    run the bus; `durabus serve --help` lists the flags
     durabus store COMMAND    check, repair, copy or back up its data; `durabus store help` says more
+    durabus events COMMAND   check definitions of events, or make them; `durabus events help` says more
     durabus version          print the version
     durabus help             print this
 

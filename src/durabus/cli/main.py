@@ -43,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from durabus.cli.store_commands import store
 
             return store(words[1:])
+        case ["events"]:
+            from durabus.cli.events_commands import events
+
+            return events(words[1:])
         case ["version" | "--version" | "-version" | "-v"]:
             return say(version.version_line(), sys.stdout)
         case ["help" | "--help" | "-help" | "-h"]:

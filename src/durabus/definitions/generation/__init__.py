@@ -1,0 +1,1 @@
+"""Code and documents from definitions of events: Python, TypeScript, AsyncAPI."""
