@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif("DURABUS_TEST_SERVER" in os.environ, reason="the
 
 def refusal(*told: str) -> str:
     """What a server says that does not start."""
-    done = failed_start(*told)
+    done = failed_start("-a", "127.0.0.1", "-p", "-1", *told)
     assert done.returncode == 1
     return done.stdout + done.stderr
 

@@ -44,6 +44,12 @@ def folders(tmp_path: Path) -> tuple[str, str]:
     return old, new
 
 
+OTHER_BYTES = (
+    "the bytes are others: a reader needs the definition that they were written with, and generated classes have one only;"
+    " publish to another subject, or update all services together"
+)
+
+
 def test_what_people_read(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert events(["check", *folders]) == 1
     assert capsys.readouterr().out.splitlines() == [
@@ -51,6 +57,7 @@ def test_what_people_read(folders: tuple[str, str], capsys: pytest.CaptureFixtur
         "Gone: removed, incompatible",
         "    breaks backward and forward: the event is removed: what was written cannot be read any more, and who waits for it waits",
         "OrderCreated: forward compatible only",
+        f"    note: {OTHER_BYTES}",
         "    breaks backward: note: old events do not have it, and the new definition has no default",
         "TicketCreated: fully compatible",
         "TrainCreated: backward compatible only",
@@ -70,11 +77,12 @@ def test_what_machines_read(folders: tuple[str, str], capsys: pytest.CaptureFixt
         "compatibility": "forward",
         "isCompatible": True,
         "findings": [
+            {"path": "", "reason": OTHER_BYTES, "breaks": []},
             {
                 "path": "note",
                 "reason": "old events do not have it, and the new definition has no default",
                 "breaks": ["backward"],
-            }
+            },
         ],
     }
 

@@ -61,6 +61,7 @@ def test_a_copy() -> None:
     report.lost_count = 3
     report.lost.append(LostRange(b"foo", 4, 6))
     assert copy_lines(report)[:2] == ["damaged: something", 'lost: messages 4 to 6 of channel "foo"']
+    assert copy_lines(report)[2].startswith("copied 2 channels, 7 messages (100 bytes)")
     assert copy_lines(report)[-1] == "3 messages could not be copied: their numbers are kept"
 
 

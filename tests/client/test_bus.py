@@ -103,6 +103,17 @@ async def test_mistakes_are_found_before_they_are_sent(port: int) -> None:
             await bus.subscribe("a", concurrency=0)
         with pytest.raises(UsageError):
             await bus.subscribe("a", max_in_flight=0)
+        with pytest.raises(UsageError, match="the handler is a function"):
+            await bus.subscribe("a", "handler")  # type: ignore[arg-type]
+        wrong_data: list[object] = [{}, None, 5, "\ud800"]
+        for data in wrong_data:
+            with pytest.raises(UsageError):
+                await bus.publish("a", data)  # type: ignore[arg-type]
+            with pytest.raises(UsageError):
+                bus.publish_nowait("a", data)  # type: ignore[arg-type]
+            with pytest.raises(UsageError):
+                await bus.publish_all([("a", data)])  # type: ignore[list-item]
+        await bus.publish("a", b"")  # nothing of that has hurt the bus
 
 
 async def test_a_durable_needs_a_client_id_of_its_own(port: int) -> None:

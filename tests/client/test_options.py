@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from durabus.client.errors import UsageError
-from durabus.client.options import BusOptions, StartPosition, SubscriptionOptions, channel_bytes, check_client_id
+from durabus.client.options import (
+    BusOptions,
+    StartPosition,
+    SubscriptionOptions,
+    channel_bytes,
+    check_client_id,
+    data_bytes,
+)
 from durabus.client.servers import parse_servers
 from durabus.wire.stan_messages import (
     START_FIRST,
@@ -50,6 +57,11 @@ def test_a_moment_becomes_a_delta_when_it_is_asked_for() -> None:
         lambda: channel_bytes("a.*"),
         lambda: channel_bytes(""),
         lambda: channel_bytes("a b"),
+        lambda: channel_bytes("\ud800"),
+        lambda: channel_bytes(None),  # type: ignore[arg-type]
+        lambda: data_bytes("\ud800"),
+        lambda: data_bytes({}),  # type: ignore[arg-type]
+        lambda: SubscriptionOptions(start=5).check(),  # type: ignore[arg-type]
         lambda: BusOptions(parse_servers("a"), "no cluster", "me").check(),
         lambda: BusOptions(parse_servers("a"), "", "me").check(),
         lambda: BusOptions(parse_servers("a"), "c", "me", publish_timeout_s=0).check(),
@@ -60,6 +72,15 @@ def test_mistakes(wrong: "object") -> None:
     assert callable(wrong)
     with pytest.raises(UsageError):
         wrong()
+
+
+def test_data_that_its_owner_changes_later_is_copied() -> None:
+    owned = bytearray(b"one")
+    data = data_bytes(owned)
+    owned[0] = 0
+    assert data == b"one"
+    assert data_bytes(memoryview(b"two")) == b"two"
+    assert data_bytes("ü") == b"\xc3\xbc"
 
 
 def test_what_is_right() -> None:

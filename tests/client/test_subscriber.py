@@ -1,6 +1,9 @@
 """Where a subscription begins again, and who gets its messages; without a network."""
 
 import asyncio
+import logging
+
+import pytest
 
 from durabus.client.errors import ReplacedError
 from durabus.client.options import StartPosition, SubscriptionOptions
@@ -105,6 +108,45 @@ async def test_automatic_acknowledgement_follows_success() -> None:
     await subscriber.wait_handled(None)
     assert subscriber.intake.acks == [1, 3]
     assert subscriber.intake.resume_sequence == 2
+
+
+class Odd(BaseException):
+    """What a library for tests may raise."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, Odd])
+async def test_what_a_handler_raises_ends_nothing_even_if_it_is_no_exception(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    subscriber = make()
+    give(subscriber, 1, 2, 3)
+
+    async def handler(message: object) -> None:
+        if getattr(message, "sequence", 0) == 2:
+            raise error
+
+    with caplog.at_level(logging.ERROR, "durabus.client"):
+        subscriber.work(handler, 1)
+        subscriber.begin_drain()
+        await subscriber.wait_handled(None)
+    assert subscriber.intake.acks == [1, 3]
+    assert "the handler failed for orders, message 2" in caplog.text
+
+
+async def test_a_handler_that_is_told_to_stop_stops() -> None:
+    subscriber = make()
+    give(subscriber, 1, 2)
+    begun = asyncio.Event()
+
+    async def handler(_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    subscriber.work(handler, 1)
+    await begun.wait()
+    await asyncio.wait_for(subscriber.stop_working(None), 5)
+    assert subscriber.intake.acks == []
+    assert len(subscriber.intake.waiting) == 1
 
 
 async def test_a_drain_without_handlers_leaves_what_nobody_took() -> None:

@@ -11,23 +11,22 @@ import pytest
 __all__ = ["DIRECTORY", "install_packages"]
 
 DIRECTORY = Path(__file__).resolve().parent
-ASKED = DIRECTORY / "package-lock.json"
-INSTALLED = DIRECTORY / "node_modules" / ".package-lock.json"
-"""The copy of the lock file that npm writes last."""
 
 
-def install_packages() -> None:
+def install_packages(directory: Path = DIRECTORY) -> None:
     """Install what package-lock.json asks for, unless it is there; several test processes wait for each other."""
+    asked = directory / "package-lock.json"
+    installed = directory / "node_modules" / ".package-lock.json"  # npm's copy, which it writes last
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.fail(f"{program} is not there: these tests need Node.js 18 or newer, `make tools` brings it")
-    directory = os.open(DIRECTORY, os.O_RDONLY)
+    lock = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        if not (INSTALLED.exists() and INSTALLED.stat().st_mtime >= ASKED.stat().st_mtime):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (installed.exists() and installed.stat().st_mtime >= asked.stat().st_mtime):
             command = ["npm", "ci", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=DIRECTORY, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                pytest.fail(f"npm ci failed in {DIRECTORY}:\n{done.stdout}{done.stderr}")
+                pytest.fail(f"npm ci failed in {directory}:\n{done.stdout}{done.stderr}")
     finally:
-        os.close(directory)
+        os.close(lock)

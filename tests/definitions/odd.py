@@ -90,7 +90,8 @@ AVRO: Final = {
             "default": "None",
         },
         {"name": "fixed", "type": {"type": "fixed", "name": "other.Two", "size": 2}},
-        {"name": "again", "type": ["null", "other.Two", "Mode", {"type": "array", "items": "Mode"}], "default": None},
+        {"name": "again", "type": ["null", "other.Two", {"type": "array", "items": "Mode"}], "default": None},
+        {"name": "either", "type": ["null", "Mode", "long"], "default": None},
     ],
 }
 

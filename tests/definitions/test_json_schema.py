@@ -68,6 +68,7 @@ def read_value(value: Json) -> Field:
         ({"enum": ["a", "b"]}, Literal(("a", "b"))),
         ({"enum": ["a", 1, None]}, Nullable(Literal(("a", 1)))),
         ({"const": True}, Literal((True,))),
+        ({"oneOf": [{"const": 1}, {"const": True}, {"enum": [1, 2]}]}, Literal((1, True, 2))),
         ({"oneOf": [{"const": "a", "title": "first"}, {"const": "b"}]}, Literal(("a", "b"))),
         ({"$ref": "#/$defs/Status"}, Reference("Status")),
         ({"enum": ["x"], "title": "ticket kind"}, Reference("TicketKind")),

@@ -143,7 +143,7 @@ def check_payment(data: dict[str, Any]) -> None:
     assert data["tried"] == [2, 0]
 
 
-async def test_what_does_not_decode_is_told_and_does_not_block(
+async def test_what_does_not_decode_is_told_and_kept_and_does_not_block(
     service: NodeService, bus: Bus, shop: ModuleType
 ) -> None:
     await service.hear()
@@ -154,6 +154,8 @@ async def test_what_does_not_decode_is_told_and_does_not_block(
         assert said["undecodable"] == subject
         await bus.publish(subject, whole)
         assert (await service.hear())["heard"] == subject
+        kept = await bus.subscribe(f"{subject}.dead-letters", start=StartPosition.all_available())
+        assert (await asyncio.wait_for(kept.next(), PATIENCE_S)).data == whole[:-1]
 
 
 async def test_what_fails_in_a_handler_is_delivered_again(service: NodeService, bus: Bus, shop: ModuleType) -> None:

@@ -8,7 +8,17 @@ import msgspec
 import pydantic
 import pytest
 
-from durabus.events import AVRO, EncodeError, Event, EventDefinitionError, event, event_id, event_type, new_event_id
+from durabus.events import (
+    AVRO,
+    AvroSchema,
+    EncodeError,
+    Event,
+    EventDefinitionError,
+    event,
+    event_id,
+    event_type,
+    new_event_id,
+)
 from tests.events.kinds import Body, Kind, Model, TicketCreated, make
 
 pytestmark = pytest.mark.once
@@ -36,6 +46,12 @@ def test_events_are_immutable_and_made_with_keywords_all_the_way_down() -> None:
     with pytest.raises(TypeError):
         Later("1", "2", 1)  # type: ignore[call-arg]
     assert later == msgspec.json.decode(msgspec.json.encode(later), type=Later)
+
+
+def test_a_copy_with_other_values() -> None:
+    ticket = TicketCreated(id="t1", price=20)
+    other = msgspec.structs.replace(ticket, price=25)
+    assert (other.price, other.event_id, ticket.price) == (25, ticket.event_id, 20)
 
 
 def test_a_class_may_be_mutable_if_it_says_so() -> None:
@@ -72,7 +88,10 @@ def test_an_identity_of_several_fields_is_not_ambiguous() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"version": 0}, "versions begin at 1"),
+        ({"version": 0}, "versions are numbers from 1 up"),
+        ({"version": "2"}, "versions are numbers from 1 up"),
+        ({"version": 1.5}, "versions are numbers from 1 up"),
+        ({"schema": AvroSchema("{}")}, "has a schema, which JSON has not"),
         ({"encoding": "xml"}, "there are json, protobuf, avro"),
         ({"identity": "number"}, "no field 'number'"),
         ({"identity": ("id", "number")}, "no field 'number'"),
@@ -86,7 +105,7 @@ def test_options_that_cannot_be(options: dict[str, object], complaint: str) -> N
         event("any", **options)(Any)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("subject", ["", "a b", "a.*", ">", "a..b", "a/b", "a\n"])
+@pytest.mark.parametrize("subject", ["", "a b", "a.*", ">", "a..b", "a/b", "a\n", "\ud800", None])
 def test_subjects_that_cannot_be(subject: str) -> None:
     with pytest.raises(EventDefinitionError, match="is no subject"):
         event(subject)

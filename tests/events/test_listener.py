@@ -264,16 +264,18 @@ async def test_failures_have_an_end_where_that_is_wanted(port: int) -> None:
             raise ValueError("never")
         if event.version == 2:
             raise RejectedError("not this one")
+        if event.version == 4:
+            raise asyncio.CancelledError  # of something that it waited for
 
     async with connect(port) as bus:
-        await publish(bus, channel, 1, 2, 3)
+        await publish(bus, channel, 1, 2, 3, 4)
         place = ToChannel(channel + ".dead")
         await Listener[Numbered](
             bus, handle, channel=channel, start=EVERYTHING, ack_wait_s=1, failures_max=2, dead_letters=place
         ).listen()
-        letters = await collect(await bus.subscribe(channel + ".dead", start=EVERYTHING), 2)
-        assert [json.loads(letter.data)["version"] for letter in letters] == [2, 1]
-        assert calls == [1, 2, 3, 1]
+        letters = await collect(await bus.subscribe(channel + ".dead", start=EVERYTHING), 3)
+        assert [json.loads(letter.data)["version"] for letter in letters] == [2, 1, 4]
+        assert calls == [1, 2, 3, 4, 1, 4]
 
 
 async def test_acknowledging_by_hand(port: int) -> None:

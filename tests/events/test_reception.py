@@ -69,6 +69,13 @@ async def test_an_event() -> None:
     assert isinstance(taken.event, TicketCreated)
 
 
+def test_at_once_there_is_an_event_where_nothing_has_to_be_waited_for() -> None:
+    it = message()
+    assert reception().take_at_once(it) == TYPE.decode(it.data)
+    assert reception().take_at_once(message(b"\xff")) is None, "it has to be stored"
+    assert reception(order=VersionOrder()).take_at_once(it) is None, "the order may have to ask"
+
+
 async def test_what_does_not_decode_is_done_when_it_is_stored(caplog: pytest.LogCaptureFixture) -> None:
     bus = Stored()
     one = reception(bus)

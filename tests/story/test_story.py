@@ -54,7 +54,7 @@ def test_the_story_holds(root: Path, tmp_path: Path) -> None:
     assert played.returncode == HOLDS, played.stdout
     assert last_line(played).startswith("The story holds: ")
     steps = [line.split()[1] for line in played.stdout.splitlines() if line.startswith("Step ")]
-    assert steps == ["1", "2", "3", "4", "5", "6"]
+    assert steps == ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
     assert list(tmp_path.iterdir()) == [], "a story that holds leaves nothing behind"
 
 
@@ -68,6 +68,12 @@ def test_a_bus_that_keeps_one_message_per_channel_fails_at_the_rebuild(root: Pat
     played = play(root, tmp_path, "--bus-args=-mm 1", "--steps=rebuild")
     assert played.returncode == BROKEN, played.stdout
     assert last_line(played) == "The story does not hold: it failed at step 5 (rebuild)"
+
+
+def test_a_bus_that_keeps_one_message_per_channel_fails_at_the_read_model(root: Path, tmp_path: Path) -> None:
+    played = play(root, tmp_path, "--bus-args=-mm 1", "--steps=read-model")
+    assert played.returncode == BROKEN, played.stdout
+    assert last_line(played) == "The story does not hold: it failed at step 9 (read-model)"
 
 
 def test_a_bus_without_redelivery_fails_at_the_hung_instance(root: Path, tmp_path: Path) -> None:

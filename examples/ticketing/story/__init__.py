@@ -1,1 +1,1 @@
-"""The story of the ticket shop: five Node services, one bus, six things that must go right, checked one by one."""
+"""The story of the ticket shop: nine services, one bus, nine things that must go right, checked one by one."""

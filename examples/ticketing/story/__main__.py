@@ -20,12 +20,14 @@ from types import FrameType
 
 from .bus import Bus, default_command, free_ports
 from .narrator import Narrator, SetupError, StoryError, tell
+from .newcomers_steps import NEWCOMERS_STEPS
 from .packages import install_packages
 from .shop import Shop
-from .steps import STEPS
+from .steps import STEPS as FIRST_STEPS
 
 HOLDS, BROKEN, NOT_BEGUN = 0, 1, 2
 USUAL_PORTS = 4222, 8222
+STEPS = FIRST_STEPS | NEWCOMERS_STEPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -63,6 +63,14 @@ class Bus:
         if (code := self._child.exit_code()) is not None:
             raise StoryError(f"the bus ended with exit code {code}; its log is {self.log}")
 
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, and nothing is answered."""
+        self._child.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it was."""
+        self._child.send(signal.SIGCONT)
+
     def wait_end(self) -> int:
         """Waits until it ends by itself; returns its exit code."""
         return self._child.wait()

@@ -1,9 +1,10 @@
-"""One instance of a Node service, seen through the lines it writes and the commands it takes."""
+"""One instance of a service, seen through the lines it writes and the commands it takes."""
 
 import json
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,15 @@ class Message:
 
 
 class Instance:
-    """A Node process with a name, "payments-a"."""
+    """A process with a name, "payments-a"."""
 
-    def __init__(self, name: str, script: Path, log: Path, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
         self.name = name
         self.letter = name.rpartition("-")[2]
         self.messages: list[Message] = []  # only ever appended to
         self._call_count = 0
         self._arrival = threading.Condition()
-        self._child = Child(name, ["node", str(script), *arguments], log, environment, takes_commands=True)
+        self._child = Child(name, command, log, environment, takes_commands=True)
         self._reader = threading.Thread(target=self._read, name=f"reads {name}", daemon=True)
         self._reader.start()
 

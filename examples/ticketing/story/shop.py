@@ -1,9 +1,10 @@
-"""The shop: five services, two instances of each, one database per service."""
+"""The shop: five services, two instances of each, one database per service; later in the story four more."""
 
 from pathlib import Path
 
 from .bus import CLUSTER_ID, Bus
 from .database import Database
+from .newcomers import Newcomers
 from .service import Instance, Message
 
 SERVICES_DIRECTORY = Path(__file__).resolve().parents[1] / "services"
@@ -35,7 +36,8 @@ class Service:
             "DATABASE": str(self.database.directory),
             "ACK_WAIT": str(self.ack_wait_s),
         }
-        instance = Instance(name, SERVICES_DIRECTORY / f"{self.name}.js", self._log, environment, *arguments)
+        command = ["node", str(SERVICES_DIRECTORY / f"{self.name}.js"), *arguments]
+        instance = Instance(name, command, self._log, environment)
         self.instances[letter] = instance
         return instance
 
@@ -80,6 +82,7 @@ class Shop:
         self.expiration = Service("expiration", bus, directory)
         self.notifications = Service("notifications", bus, directory)
         self.services = [self.tickets, self.orders, self.payments, self.expiration, self.notifications]
+        self.newcomers = Newcomers(bus, directory)
 
     def start(self) -> None:
         """Starts all instances and waits until they are ready."""
@@ -95,11 +98,13 @@ class Shop:
         for service in self.services:
             for instance in service.instances.values():
                 instance.check_runs()
+        self.newcomers.check_runs()
 
     def end(self) -> None:
         """Ends all instances, all at the same time."""
         for service in self.services:
             for instance in service.instances.values():
                 instance.ask_to_end()
+        self.newcomers.end()
         for service in self.services:
             service.end()

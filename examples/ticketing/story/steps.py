@@ -1,4 +1,4 @@
-"""The six steps. Each makes its own tickets and orders, so each can be played alone."""
+"""The steps of the Node services. Each makes its own tickets and orders, so each can be played alone."""
 
 import time
 from collections.abc import Callable

@@ -58,7 +58,7 @@ def copy_lines(report: CopyReport) -> list[str]:
     else:
         there = f", {_count(report.messages_there, 'message')} were there already" if report.messages_there else ""
         lines.append(
-            f"copied {_count(report.channels, 'channel')}, {_count(report.messages, 'message')} "
+            f"copied {_count(report.channels, 'channel')}, {_count(report.messages - report.lost_count, 'message')} "
             f"({shown_bytes(report.message_bytes)}), {_count(report.clients, 'client')}, "
             f"{_count(report.subscriptions, 'subscription')}{there}"
         )

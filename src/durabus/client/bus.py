@@ -239,6 +239,8 @@ class Bus:
         options = SubscriptionOptions(queue_group, durable_name, ack_wait_s, max_in_flight, position, manual_ack)
         options.check()
         channel_bytes(channel)
+        if handler is not None and not callable(handler):
+            raise UsageError(f"the handler is a function of a message, not {handler!r}")
         if concurrency < 1:
             raise UsageError(f"concurrency is a number from 1 up, not {concurrency}")
         if durable_name and not queue_group and not self.options.has_own_client_id:

@@ -18,7 +18,7 @@ from durabus.wire.stan_messages import (
 )
 from durabus.wire.subjects import is_channel_name
 
-__all__ = ["BusOptions", "StartPosition", "SubscriptionOptions", "channel_bytes", "check_client_id"]
+__all__ = ["BusOptions", "StartPosition", "SubscriptionOptions", "channel_bytes", "check_client_id", "data_bytes"]
 
 _INT32_MAX: Final = 2**31 - 1
 _EPOCH_SECOND_NS: Final = 1_000_000_000
@@ -92,6 +92,8 @@ class SubscriptionOptions:
 
     def check(self) -> None:
         """Raise UsageError for what no server takes."""
+        if not isinstance(self.start, StartPosition):
+            raise UsageError(f"start is a StartPosition, such as StartPosition.all_available(), not {self.start!r}")
         if not 1 <= self.ack_wait_s <= _INT32_MAX or self.ack_wait_s != int(self.ack_wait_s):
             raise UsageError(f"ack_wait_s is a whole number of seconds from 1 up, not {self.ack_wait_s}")
         if not 1 <= self.max_in_flight <= _INT32_MAX:
@@ -149,9 +151,24 @@ def check_client_id(client_id: str) -> None:
 
 def channel_bytes(channel: str) -> bytes:
     """The name of a channel as bytes; raises UsageError for what cannot be one, or cannot be published to."""
-    name = channel.encode()
+    try:
+        name = channel.encode()
+    except (AttributeError, UnicodeEncodeError):  # no text, or half of a character
+        raise UsageError(f"{channel!r} is no name of a channel: it cannot be UTF-8") from None
     if not is_channel_name(name):
         raise UsageError(f"{channel!r} is no name of a channel: no /, * or >, and no empty part between dots")
     if any(byte in b" \t\r\n" for byte in name):
         raise UsageError(f"the channel {channel!r} has blanks in it, which no client can publish to")
     return name
+
+
+def data_bytes(data: bytes | bytearray | memoryview | str) -> bytes:
+    """What is published, as bytes that nobody changes; raises UsageError for what is neither bytes nor text."""
+    if isinstance(data, str):
+        try:
+            return data.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"this text cannot be UTF-8: {error}") from None
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise UsageError(f"data is bytes or text, not {type(data).__name__}; durabus.events publishes objects")

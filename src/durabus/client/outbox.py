@@ -7,7 +7,7 @@ from typing import Final
 
 from durabus.client.errors import ClientError, FlushError, PossiblyDuplicatedError, WindowFullError
 from durabus.client.link import new_name
-from durabus.client.options import BusOptions, channel_bytes
+from durabus.client.options import BusOptions, channel_bytes, data_bytes
 from durabus.client.publications import GUID_BYTES, GUID_DIGITS, Publication, PublishWindow
 from durabus.client.session import Session
 from durabus.clock import Clock
@@ -51,7 +51,7 @@ class Outbox:
     async def publish(self, channel: str, data: bytes | str) -> Publication:
         """See `Bus.publish`."""
         name = self._names.get(channel) or self._name(channel)
-        body = data.encode() if isinstance(data, str) else data
+        body = data if type(data) is bytes else data_bytes(data)
         if self._room_waiters or not self.window.has_room(len(body)):
             await self._wait_room(len(body))
         self._check_open()
@@ -68,7 +68,7 @@ class Outbox:
     def publish_nowait(self, channel: str, data: bytes | str) -> Publication:
         """See `Bus.publish_nowait`."""
         name = self._names.get(channel) or self._name(channel)
-        body = data.encode() if isinstance(data, str) else data
+        body = data if type(data) is bytes else data_bytes(data)
         self._check_open()
         if not self.window.has_room(len(body)):
             raise WindowFullError(f"{len(self.window.pending)} publishes wait for their acknowledgement")
@@ -83,16 +83,17 @@ class Outbox:
                 count += 1
         else:
             for channel, data in events:
-                if self._room_waiters or not self.window.has_room(len(data)):
-                    await self._publish_next(channel, data)
+                body = data if type(data) is bytes else data_bytes(data)
+                if self._room_waiters or not self.window.has_room(len(body)):
+                    await self._publish_next(channel, body)
                 else:
-                    self.publish_nowait(channel, data)
+                    self.publish_nowait(channel, body)
                 count += 1
         await self.flush()
         return count
 
     async def _publish_next(self, channel: str, data: bytes | str) -> None:
-        body = data.encode() if isinstance(data, str) else data
+        body = data if type(data) is bytes else data_bytes(data)
         await self.wait_room(len(body))
         self.publish_nowait(channel, body)
 

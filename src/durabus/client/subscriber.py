@@ -26,7 +26,7 @@ from durabus.wire.stan_messages import (
     SubscriptionRequest,
 )
 
-__all__ = ["Handler", "Loop", "Subscriber", "start_again"]
+__all__ = ["Handler", "Loop", "Subscriber", "is_cancelled_from_outside", "start_again"]
 
 Handler = Callable[[Message], Awaitable[None] | None]
 """What a program does with a message; a coroutine function, or a plain one."""
@@ -273,12 +273,14 @@ class Subscriber:
             result = handler(message)
             if result is not None:
                 await result
-        except Exception:  # noqa: BLE001 - it is the program's
-            _log.exception("the handler failed for %s, message %d: left for redelivery", self.channel, message.sequence)
-            message.let_go()
-        except BaseException:
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
             message.let_go()
             raise
+        except BaseException as error:
+            message.let_go()
+            if isinstance(error, asyncio.CancelledError) and is_cancelled_from_outside():
+                raise
+            _log.exception("the handler failed for %s, message %d: left for redelivery", self.channel, message.sequence)
         else:
             if self.options.manual_ack:
                 message.let_go()
@@ -331,6 +333,12 @@ class Subscriber:
             worker.cancel()
         if others:
             await asyncio.wait(others)
+
+
+def is_cancelled_from_outside() -> bool:
+    """Whether the task that runs is told to stop; else what it waited for was cancelled, which is no more than a failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def start_again(wanted: StartPosition, elapsed_ns: int) -> StartPosition:

@@ -232,7 +232,8 @@ class _Reader:
                 is_nullable, made = True, made.type
             for part in made.types if isinstance(made, Union) else (made,):
                 if isinstance(part, Literal):
-                    literals += (value for value in part.values if value not in literals)
+                    known = {(type(value), value) for value in literals}  # True is not 1
+                    literals += (value for value in part.values if (type(value), value) not in known)
                 elif part not in found:
                     found.append(part)
         if literals:

@@ -12,7 +12,7 @@ The class is a msgspec Struct (`Event` is one), a dataclass or a pydantic model;
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -67,15 +67,13 @@ class _EventMeta(msgspec.StructMeta):
 
 
 if TYPE_CHECKING:
-    # A Struct as far as types go, but for the defaults: a frozen class below one that is not is a mistake to type checkers.
+    # What the metaclass does, for type checkers. To these a class that is not frozen below a frozen one is a mistake.
     @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-    class Event(metaclass=_EventMeta):
+    class Event(msgspec.Struct, frozen=True, kw_only=True, metaclass=_EventMeta):
         """A base for events: a msgspec Struct, immutable, made with keywords; it takes the options of Struct.
 
         `class TicketCreated(Event, rename="camel")` writes `user_id` as `userId`.
         """
-
-        __struct_fields__: ClassVar[tuple[str, ...]]
 
         def __init_subclass__(cls, **options: Any) -> None: ...  # noqa: ANN401 - those of Struct
 
@@ -150,23 +148,32 @@ def event(
     `encoding` is JSON unless said otherwise; AVRO and PROTOBUF need their `schema`. `identity` names the field or the fields that
     tell one event from every other, for outbox and inbox; without it a field `event_id` is taken, if there is one. Raises EventDefinitionError.
     """
-    name = subject.encode()
+    try:
+        name = subject.encode()
+    except (AttributeError, UnicodeEncodeError):  # no text, or half of a character
+        raise EventDefinitionError(f"{subject!r} is no subject: it cannot be UTF-8") from None
     if not is_channel_name(name) or any(byte in b" \t\r\n" for byte in name):
         raise EventDefinitionError(f"{subject!r} is no subject: no blanks, /, * or >, and no empty part between dots")
 
     def make(cls: type[E]) -> type[E]:
         fields = field_names(cls)
         _check_defaults(cls)
-        names = (identity,) if isinstance(identity, str) else identity
-        if names is None:
+        names: tuple[str, ...]
+        if identity is None:
             names = ("event_id",) if "event_id" in fields else ()
+        else:
+            names = (identity,) if isinstance(identity, str) else tuple(identity)
         for name in names:
             if name not in fields:
                 raise EventDefinitionError(f"{cls.__name__} has no field {name!r}, which its identity names")
-        if version < 1:
-            raise EventDefinitionError(f"{cls.__name__} has version {version}; versions begin at 1")
+        if type(version) is not int or version < 1:
+            raise EventDefinitionError(f"{cls.__name__} has version {version!r}; versions are numbers from 1 up")
         if encoding not in ENCODINGS:
             raise EventDefinitionError(f"{cls.__name__} has encoding {encoding!r}; there are {', '.join(ENCODINGS)}")
+        if encoding == JSON and schema is not None:
+            raise EventDefinitionError(
+                f"{cls.__name__} has a schema, which JSON has not; say encoding=AVRO or PROTOBUF"
+            )
         try:
             codec = make_codec(cls, encoding, schema)
         except EncodeError as error:

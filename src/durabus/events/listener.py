@@ -1,10 +1,12 @@
 """Listen to events of one class: `Listener[TicketCreated]`, as a class, with a function, or as a loop."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from durabus.client import Bus, ClosedError, Message, StartPosition, Subscription, UsageError
+from durabus.client.subscriber import is_cancelled_from_outside
 from durabus.client.subscription import MessageLoop
 from durabus.events.dead_letters import DeadLetterPlace, ToChannel, check_place
 from durabus.events.event import EventType
@@ -132,12 +134,14 @@ class Listener(Typed[E]):
 
     async def _work(self, message: Message) -> None:
         """Deal with one message; what is not acknowledged at the end is left for redelivery."""
-        taken = await self._reception.take(message, self._put_back)
-        event = taken.event
+        event = self._reception.take_at_once(message)
         if event is None:
-            if taken.is_done:
-                message.ack()
-            return
+            taken = await self._reception.take(message, self._put_back)
+            event = taken.event
+            if event is None:
+                if taken.is_done:
+                    message.ack()
+                return
         try:
             result = self.on_event(event, message) if self._handler is None else self._handler(event, message)
             if result is not None:
@@ -145,9 +149,14 @@ class Listener(Typed[E]):
         except Exception as error:  # noqa: BLE001 - it is the program's
             if await self._reception.fail(event, message, error):
                 message.ack()
-        except BaseException:
-            self._reception.abandon(event)
-            raise
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError) or is_cancelled_from_outside():
+                self._reception.abandon(event)
+                raise
+            failure = RuntimeError("something that the handler waited for was cancelled")
+            failure.__cause__ = error
+            if await self._reception.fail(event, message, failure):
+                message.ack()
         else:
             self._reception.finish(event, message)
             if not self.manual_ack:
@@ -207,7 +216,9 @@ class EventLoop(Generic[E]):
             self._messages = aiter(self._listener.subscription)
         while True:
             message = await self._messages.__anext__()
-            event = await self._take(self._messages, message)
+            event = self._reception.take_at_once(message)
+            if event is None:
+                event = await self._take(self._messages, message)
             if event is not None:
                 self._at_hand = (event, message)
                 return self._at_hand

@@ -5,7 +5,7 @@ none is an unfinished copy, which the same command goes on with. What is in memo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from durabus.errors import StoreError
@@ -94,19 +94,29 @@ class CopyReport:
 
 
 async def copy_store(
-    source: Store, target: Store, report: Callable[[str], None], *, lease: Lease | None = None
+    source: Store,
+    target: Store,
+    report: Callable[[str], None],
+    *,
+    lease: Lease | None = None,
+    confirm: Callable[[], Awaitable[None]] | None = None,
 ) -> CopyReport:
     """Copy all of `source` into `target`, which is empty or an earlier try of the same; `report` is told how far it is.
 
     Both are opened and not recovered yet; `lease` is the target's, where it has one. Both have other listeners afterwards:
     bind and recover them before they are used for anything else. Nothing is written to the source. Raises StoreError when
-    the target has other content, or takes something not; then, as after a crash, the same can be begun again.
+    the target has other content, or takes something not; then, as after a crash, the same can be begun again. `confirm` is
+    called when all of the source was read: when it raises, the copy stays an unfinished one, which no server serves.
     """
     copying = _Copying(source, target, report, lease)
     await copying.begin()
     if not copying.report.was_complete:
         await copying.copy_channels()
         await copying.copy_the_rest()
+    if confirm is not None:
+        await confirm()
+    if not copying.report.was_complete:
+        await copying.complete()
     return copying.report
 
 
@@ -374,7 +384,7 @@ class _Copying:
             self._say(f'{done:,} of {self._due:,} messages copied ({size / 1e6:,.0f} MB), now channel "{name}"')
 
     async def copy_the_rest(self) -> None:
-        """Clients, subscriptions with their positions, without what an earlier try has left; then the server's record."""
+        """Clients, subscriptions with their positions, without what an earlier try has left."""
         wanted = _state_of(self._found)
         cursors = {cursor.subscription_id: cursor for cursor in self._found.cursors}
         for kind, key in _state_of(self._there).keys() - wanted.keys():
@@ -394,6 +404,9 @@ class _Copying:
             await self._count(size, 1)
         await self._submit()
         await self._to.finish()  # else there could be a server's record, and not all of the rest
+
+    async def complete(self) -> None:
+        """The server's record: the target is a whole copy then."""
         if self._server is not None:
             self._batch.state.append((KIND_SERVER, SERVER_KEY, self._server))
             await self._submit()

@@ -7,6 +7,7 @@ import pytest
 
 from durabus.definitions.avro import read_avro
 from durabus.definitions.compatibility import Direction, Mode, check
+from durabus.definitions.compatibility.avro import is_written_alike
 from durabus.definitions.json_schema import read_json_schema
 from durabus.definitions.model import Definition
 from tests.definitions.texts import record, schema
@@ -62,6 +63,35 @@ def test_what_stands_outside_of_the_fields(
     (finding,) = found.findings
     assert (finding.path, set(finding.breaks)) == ("", breaks)
     assert reason in finding.reason
+
+
+def avro(*fields: dict[str, Any]) -> Definition:
+    return read_avro(Path("x.avsc"), record(*fields))
+
+
+ID, AMOUNT = {"name": "id", "type": "string"}, {"name": "amount", "type": "int", "default": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_noted"),
+    [
+        (avro(ID), avro(ID, AMOUNT), True),
+        (avro(ID, AMOUNT), avro(AMOUNT, ID), True),
+        (avro(ID), avro({**ID, "name": "key", "aliases": ["id"], "doc": "words"}), False),
+        (avro(AMOUNT), avro({**AMOUNT, "default": 2}), False),
+    ],
+)
+def test_avro_whose_bytes_are_others_is_noted(old: Definition, new: Definition, *, is_noted: bool) -> None:
+    (found,) = check([old], [new]).events
+    notes = [one for one in found.findings if "the bytes are others" in one.reason]
+    assert [one.breaks for one in notes] == ([frozenset()] if is_noted else [])
+
+
+def test_the_layout_of_an_avro_record_that_contains_itself() -> None:
+    name = record(ID)["name"]
+    circle = {"name": "next", "type": ["null", name]}
+    assert is_written_alike(avro(ID, circle), avro(ID, {**circle, "doc": "the next one"}))
+    assert not is_written_alike(avro(ID, circle), avro(ID, {**circle, "type": [name, "null"]}))
 
 
 def test_an_event_of_another_name_is_the_same_only_if_it_alone_has_the_subject() -> None:

@@ -81,6 +81,20 @@ def test_a_record_in_two_unions_that_differ() -> None:
         python_names(definition(Record("Made", fields), one, two, three))
 
 
+def test_a_union_that_python_does_not_tell_apart_is_named() -> None:
+    field = Field("when", Union((Scalar.DATE, Scalar.UUID)), True)
+    made = definition(Record("Made", (field,)))
+    with pytest.raises(GenerationError, match=r"Made\.when: one of date, uuid"):
+        type_lines(made.record, python_names(made), Imports())
+
+
+def test_names_on_the_wire_may_have_commas() -> None:
+    fields = tuple(Field(f"{number}, and a name that is rather long", Scalar.STRING, True) for number in range(3))
+    made = definition(Record("Made", fields))
+    lines = type_lines(made.record, python_names(made), Imports())
+    assert '        "field_1_and_a_name_that_is_rather_long": "1, and a name that is rather long",' in lines
+
+
 def test_imports_are_in_order() -> None:
     imports = Imports()
     imports.add("uuid")

@@ -1,6 +1,7 @@
 """Types, strings and defaults as Python says them."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,9 @@ STATUS = Enumeration("Status", (Symbol("a b", "a b"), Symbol("c", "c")))
 TICKET = Record("Ticket", (Field("ticketId", Scalar.STRING, True), Field("price", Scalar.FLOAT64, True)))
 
 
-def names(format_: Format = Format.JSON_SCHEMA) -> PythonNames:
+def names() -> PythonNames:
     types = (Record("Made", ()), STATUS, TICKET, Record("Other", ()))
-    return python_names(Definition("Made", "made", 1, format_, types, Path("made"), {}))
+    return python_names(Definition("Made", "made", 1, Format.JSON_SCHEMA, types, Path("made"), {}))
 
 
 @given(st.text())
@@ -63,7 +64,8 @@ def test_strings_are_literals(text: str) -> None:
         (Literal((1, "x", True)), 'Literal[1, "x", True]', set()),
         (Nullable(ArrayType(Nullable(Scalar.BYTES))), "list[bytes | None] | None", set()),
         (MapType(Scalar.FLOAT32, Scalar.INT64), "dict[int, float]", set()),
-        (Union((Scalar.STRING, Scalar.UUID, Reference("Ticket"))), "str | uuid.UUID | Ticket", {"uuid"}),
+        (Union((Scalar.INT32, Scalar.UUID, Reference("Ticket"))), "int | uuid.UUID | Ticket", {"uuid"}),
+        (Union((Scalar.UUID, Scalar.STRING, Reference("Status"), Scalar.INT32)), "str | int", set()),
         (Union((Scalar.INT32, Scalar.INT64)), "int", set()),
         (Reference("Status"), "Status", set()),
     ],
@@ -78,6 +80,26 @@ def test_a_union_whose_members_nothing_tells_apart() -> None:
     union = Union((Reference("Ticket"), Reference("Other")))
     with pytest.raises(GenerationError, match=r'Ticket, Other: nothing tells these records apart; .*"const"'):
         python_type(union, names(), Imports())
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ((Scalar.DATE, Scalar.UUID), "one of date, uuid: Python does not tell these apart"),
+        ((Reference("Status"), Literal(("x",))), "one of Status, some values: Python does not tell"),
+        ((ArrayType(Scalar.STRING), ArrayType(Scalar.INT32)), "one of several arrays"),
+        ((MapType(Scalar.STRING), Reference("Ticket")), "one of a map, Ticket"),
+        ((MapType(Scalar.STRING), MapType(Scalar.INT32)), "one of a map, a map"),
+    ],
+)
+def test_a_union_that_python_does_not_tell_apart(members: tuple[Type, ...], reason: str) -> None:
+    with pytest.raises(GenerationError, match=reason):
+        python_type(ArrayType(Union(members)), names(), Imports())
+
+
+def test_texts_in_avro_are_not_made_one() -> None:
+    with pytest.raises(GenerationError, match="one of string, bytes"):
+        python_type(Union((Scalar.STRING, Scalar.BYTES)), replace(names(), format=Format.AVRO), Imports())
 
 
 @pytest.mark.parametrize(
@@ -100,6 +122,7 @@ def test_a_union_whose_members_nothing_tells_apart() -> None:
             'msgspec.field(default_factory=lambda: Ticket(ticket_id="x", price=2.0))',
         ),
         (Union((Scalar.INT64, Scalar.STRING)), "x", '"x"'),
+        (Union((Scalar.UUID, Scalar.STRING)), "x", '"x"'),
     ],
 )
 def test_defaults(type_: Type, default: object, text: str) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from durabus.definitions.generation.plan import Plan, make_plan
+from durabus.definitions.generation.plan import GenerationError, Plan, make_plan
 from durabus.definitions.generation.typescript_module import (
+    codec_names,
     codecs_module,
     events_module,
     index_module,
@@ -54,6 +55,22 @@ def test_types_that_several_events_have_are_exported_once() -> None:
 
 def test_each_subject_has_a_codec(two: Plan) -> None:
     assert "  [Subjects.One]: oneCodec," in codecs_module(two, FILES)
+
+
+def test_codecs_of_names_that_look_alike() -> None:
+    plan = make_plan([event(name, Scalar.STRING) for name in ("HTTPServer", "HttpServer", "Json")])
+    assert list(codec_names(plan).values()) == ["httpServerCodec", "httpServerCodec_", "jsonCodec_"]
+
+
+def test_two_types_that_would_have_one_name_are_refused() -> None:
+    plan = make_plan([event("Ticket", Scalar.STRING), event("TicketEvent", Scalar.STRING)])
+    with pytest.raises(GenerationError, match="two types would be TicketEvent in TypeScript"):
+        events_module(plan, {"Ticket": "ticket", "TicketEvent": "ticket-event"})
+
+
+def test_an_event_whose_name_would_hide_the_union_of_all() -> None:
+    text = events_module(make_plan([event("Any", Scalar.STRING)]), {"Any": "any"})
+    assert "export type AnyEvent = Any_Event;" in text
 
 
 def test_the_others_are_marked_as_generated() -> None:

@@ -2,7 +2,7 @@
 
 import {
   type AnyEvent,
-  type DecodeError,
+  DecodeError,
   Listener,
   type OrderCancelledEvent,
   type OrderCreatedEvent,
@@ -43,10 +43,12 @@ abstract class Echo<T extends AnyEvent> extends Listener<T> {
 
   protected abstract publisher(): Publisher<T>;
 
-  protected override onUndecodable(error: DecodeError, msg: Message): unknown {
-    say({ undecodable: this.subject, reason: error.message });
-    msg.ack();
-    return undefined;
+  protected override onError(error: unknown, msg?: Message): void {
+    if (error instanceof DecodeError) {
+      say({ undecodable: this.subject, reason: error.message });
+    } else {
+      super.onError(error, msg);
+    }
   }
 }
 

@@ -160,7 +160,7 @@ def test_classes_that_are_complete_only_later() -> None:
 def test_a_model_of_a_class_that_is_defined_further_below() -> None:
     @event("root:grown")
     class Root(pydantic.BaseModel):
-        stem: "Stem"  # type: ignore[name-defined]
+        stem: "Stem"
 
     class Stem(pydantic.BaseModel):
         height: int

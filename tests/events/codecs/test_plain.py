@@ -53,6 +53,14 @@ def test_there_and_back(event: object, name: str) -> None:
         form.check_names(frozenset([name]), "its schema")
 
 
+def test_a_class_that_could_be_written_and_never_read() -> None:
+    class Unreadable(msgspec.Struct):
+        value: str | bytes
+
+    with pytest.raises(EncodeError, match=r"Unreadable cannot be read: .*more than one str-like type"):
+        PlainForm(Unreadable)
+
+
 def test_what_cannot_be_plain() -> None:
     class Odd(msgspec.Struct):
         value: object

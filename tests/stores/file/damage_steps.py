@@ -18,6 +18,7 @@ from tests.stores.file.journal_steps import (
 __all__ = [
     "ACTIVE",
     "BadFiles",
+    "UnreadableFiles",
     "assert_named",
     "changed",
     "damage_of",
@@ -46,6 +47,26 @@ class BadFiles(SimulatedFiles):
         if self.times > 0 and any(offset <= at < offset + count for at in self.bad):
             self.times -= 1
             raise OSError(self.number, os.strerror(self.number))
+        return super().read(handle, offset, count)
+
+
+class UnreadableFiles(SimulatedFiles):
+    """Files of which some bytes cannot be read, however often one tries."""
+
+    def __init__(self, disk: SimulatedDisk, name: str, start: int, end: int) -> None:
+        super().__init__(disk)
+        self.bad = name, start, end
+        self.names_by_handle: dict[int, str] = {}
+
+    def open(self, name: str, writable: bool) -> int:
+        handle = super().open(name, writable)
+        self.names_by_handle[handle] = name
+        return handle
+
+    def read(self, handle: int, offset: int, count: int) -> bytes:
+        name, start, end = self.bad
+        if self.names_by_handle.get(handle) == name and offset < end and start < offset + count:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
         return super().read(handle, offset, count)
 
 

@@ -4,9 +4,7 @@ A start is never refused; no message is served that was not stored there; what i
 says so; publishing goes on; and the next starts tell nothing new.
 """
 
-import errno
 import functools
-import os
 import random
 from collections.abc import Callable, Iterator
 
@@ -25,33 +23,13 @@ from durabus.stores.file.layout import (
 from durabus.stores.file.taking_over import take_over
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT, KIND_SUBSCRIPTION, Cursor
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
-from tests.stores.file.damage_steps import disk_with
+from tests.stores.file.damage_steps import UnreadableFiles, disk_with
 from tests.stores.file.journal_steps import Desk, batch_of, body, desk_on, frames_of, segments_of
 
 CHANNELS = (1, 2, 3, 4)
 PAGE = 512
 Content = dict[str, bytes]
 FilesOn = Callable[[SimulatedDisk], SimulatedFiles]
-
-
-class UnreadableFiles(SimulatedFiles):
-    """Files of which some bytes cannot be read, however often one tries."""
-
-    def __init__(self, disk: SimulatedDisk, name: str, start: int, end: int) -> None:
-        super().__init__(disk)
-        self.bad = name, start, end
-        self.names_by_handle: dict[int, str] = {}
-
-    def open(self, name: str, writable: bool) -> int:
-        handle = super().open(name, writable)
-        self.names_by_handle[handle] = name
-        return handle
-
-    def read(self, handle: int, offset: int, count: int) -> bytes:
-        name, start, end = self.bad
-        if self.names_by_handle.get(handle) == name and offset < end and start < offset + count:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
-        return super().read(handle, offset, count)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from durabus.streaming.records import encode_channel_name, encode_server
 from durabus.streaming.store_port import KIND_CHANNEL, KIND_CLIENT, KIND_SERVER, KIND_SUBSCRIPTION, Cursor
 from durabus.testing.disk import SimulatedDisk, SimulatedFiles
 from tests.stores.file.busy_steps import BusyFiles, Server
-from tests.stores.file.damage_steps import ACTIVE, changed, disk_with, flipped, uncopied
+from tests.stores.file.damage_steps import ACTIVE, UnreadableFiles, changed, disk_with, flipped, uncopied
 from tests.stores.file.journal_steps import Desk, batch_of, desk_on, frames_of, run_of, segments_of
 
 READS = {"names", "exists", "open", "close", "size", "read", "map"}
@@ -185,6 +185,14 @@ def test_indexes_are_looked_at() -> None:
     assert texts(checked(disk_with(cut))) == [f"{index_name(1)} is damaged: it can be made again from its segment"]
     without = {name: data for name, data in THREE.items() if not name.endswith(".index")}
     assert checked(disk_with(without)).is_well
+
+
+def test_an_index_that_cannot_be_read_is_one_that_is_damaged() -> None:
+    """And the check goes on."""
+    files = UnreadableFiles(disk_with(THREE), index_name(1), 0, 64)
+    report = check_journal(files, lambda _: None).report
+    assert texts(report) == [f"{index_name(1)} is damaged: it can be made again from its segment"]
+    assert report.messages == checked(disk_with(THREE)).messages
 
 
 def test_lost_messages_that_are_known_are_no_findings() -> None:

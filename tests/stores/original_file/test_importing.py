@@ -1,6 +1,7 @@
 """Taking over by hand, into any store."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,7 @@ async def test_into_any_store(tmp_path: Path, kind: str) -> None:
     # Whoever asks once more is told that it is all there.
     target = open_target()
     assert (await import_directory(str(original.folder), target, OPTIONS, said.append)).was_complete
+    assert said[-1] == "101 messages: all of it was taken over before"
     await target.close()
 
 
@@ -128,6 +130,17 @@ async def test_files_that_change_meanwhile(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match=r"changed while they were read \(clients.dat has \d+ bytes instead of \d+\)"):
         await import_directory(str(original.folder), target, OPTIONS, report)
+    # Nobody may serve what was read of two moments; when the original has stopped, the same goes on.
+    assert (await found_in(target)).server is None
+    original.client("another")
+    original.channel("orders").publish(b"the last one")
+    shutil.rmtree(original.folder)
+    original.write()
+    assert not (await import_directory(str(original.folder), target, OPTIONS, lambda _: None)).was_complete
+    found = await found_in(target)
+    assert found.server is not None
+    assert sorted(found.clients) == [b"another", b"me"]
+    assert found.channels[b"orders"][1] == 105
 
 
 async def test_a_file_that_goes_meanwhile(tmp_path: Path) -> None:

@@ -14,6 +14,10 @@ from durabus.streaming.store_port import REFUSED
         ("user hunter2 has no password hunter2", "hunter2", "user *** has no password ***"),
         ("password=abc user=x", "", "password=*** user=x"),
         ("IDENTIFIED BY 'a b c' x", "", "IDENTIFIED BY *** x"),
+        ("passwd: 'a b' and PWD = c", "", "passwd: *** and PWD = ***"),
+        ("the password yes-and-no=1, password: yes!", "", "the password yes-and-no=1, password: yes!"),
+        ('password authentication failed for user "me"', "", 'password authentication failed for user "me"'),
+        ("Access denied (using password: YES)", "secret", "Access denied (using password: YES)"),
     ],
 )
 def test_an_error_is_one_line_without_secrets(text: str, secret: str, expected: str) -> None:

@@ -110,6 +110,13 @@ async def test_a_wrong_password_is_not_told(source: str) -> None:
         await database.open(True)
     assert "wrong1" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
+    assert "password authentication failed" in str(caught.value)
+
+
+async def test_encryption_that_the_database_does_not_offer(source: str) -> None:
+    database = PostgresDatabase(parse_postgres(source + " sslmode=require"))
+    with pytest.raises(StoreError, match="sslmode=disable in -sql_source does without encryption"):
+        await database.open(True)
 
 
 @pytest.mark.row(158)

@@ -12,7 +12,7 @@ from durabus.definitions.compatibility.verdicts import Direction, Finding
 from durabus.definitions.json_document import Json
 from durabus.definitions.model import Definition
 
-__all__ = ["compare_avro"]
+__all__ = ["compare_avro", "is_written_alike"]
 
 # What a reader may make of a value that was written as another type. Avro lets bytes be read as a string as well, but not
 # all bytes are text.
@@ -29,6 +29,36 @@ def compare_avro(old: Definition, new: Definition) -> list[Finding]:
     before, after = _Side(old.source), _Side(new.source)
     found = _Resolution(before, after, Direction.BACKWARD).resolve(old.source, "", new.source, "", "")
     return found + _Resolution(after, before, Direction.FORWARD).resolve(new.source, "", old.source, "", "")
+
+
+def is_written_alike(old: Definition, new: Definition) -> bool:
+    """Whether both have the same bytes for the same values, so that who knows only one of them reads what the other wrote."""
+    before, after = (_layout(_Side(one.source), one.source, "", ()) for one in (old, new))
+    return bool(before == after)
+
+
+def _layout(side: "_Side", schema: Json, namespace: str, trail: tuple[str, ...]) -> Json:
+    """What a schema says of bytes: neither names nor defaults; of a record that contains itself, how far up it is."""
+    schema, namespace = side.open(schema, namespace)
+    if isinstance(schema, list):
+        return [_layout(side, option, namespace, trail) for option in schema]
+    if not isinstance(schema, dict):
+        return schema
+    match schema["type"]:
+        case "record":
+            name = full_name(schema, namespace)
+            if name in trail:
+                return len(trail) - trail.index(name)
+            inside = name.rpartition(".")[0]
+            return ["record", *(_layout(side, field["type"], inside, (*trail, name)) for field in schema["fields"])]
+        case "enum":
+            return ["enum", *schema["symbols"]]
+        case "fixed":
+            return ["fixed", schema["size"]]
+        case "array" | "map" as kind:
+            return [kind, _layout(side, schema["items" if kind == "array" else "values"], namespace, trail)]
+        case kind:
+            return str(kind)
 
 
 class _Side:

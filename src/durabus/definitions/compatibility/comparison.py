@@ -80,9 +80,15 @@ def _compare(old: Definition, new: Definition) -> list[Finding]:
 
             return found + compare_protobuf(old, new)
         case Format.AVRO:
-            from durabus.definitions.compatibility.avro import compare_avro
+            from durabus.definitions.compatibility.avro import compare_avro, is_written_alike
 
+            if not is_written_alike(old, new):
+                found.append(Finding("", _OTHER_BYTES, NEITHER))
             return found + compare_avro(old, new)
 
 
+_OTHER_BYTES = (
+    "the bytes are others: a reader needs the definition that they were written with, and generated classes have one only;"
+    " publish to another subject, or update all services together"
+)
 _FORMATS = {Format.JSON_SCHEMA: "JSON", Format.PROTOBUF: "Protobuf", Format.AVRO: "Avro"}

@@ -216,7 +216,11 @@ def _enums(writer: "EnumDescriptor", reader: "EnumDescriptor", path: str, direct
     if unknown:
         names = ", ".join(f"{value.name} = {value.number}" for value in unknown)
         reason = f"{written} events may have {names}, which the {reading} enum does not have"
-        outcome = "it reads as unset" if reader.is_closed else "it reads as a number without a name"
+        outcome = (
+            "it reads as unset"
+            if reader.is_closed
+            else "readers of Durabus refuse it, others have a number without a name"
+        )
         found.append(Finding(path, f"{reason}: {outcome}", frozenset((direction,))))
     if direction is Direction.BACKWARD:
         for name, value in writer.values_by_name.items():

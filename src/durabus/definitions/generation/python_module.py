@@ -45,6 +45,9 @@ LINE_LENGTH: Final = 120
 AVRO_TAG: Final = "-type"
 _DOC_WIDTH: Final = 100
 _INDENT: Final = "    "
+_PAIR_END: Final = (
+    ",\0"  # between what is renamed: names on the wire may have commas and blanks, but this stands in no literal
+)
 
 # A field of one of these names would hide from the fields below it what their types are made of.
 _USED_IN_CLASSES: Final = PYTHON_KEYWORDS | {
@@ -199,20 +202,23 @@ def _record_lines(named: Record, names: PythonNames, imports: Imports, decorator
     lines = [*decorator, *_class_line(names.classes[named.name], [base, *options])]
     body: list[str] = []
     for field in fields:
-        body += _field_lines(field, attributes[field.name], names, imports, leaves_out=leaves_out)
+        try:
+            body += _field_lines(field, attributes[field.name], names, imports, leaves_out=leaves_out)
+        except GenerationError as error:
+            raise GenerationError(f"{named.name}.{field.name}: {error}") from None
     described = docstring(named.description, _INDENT, "" if body else f"{named.name} has no fields.")
     return [*lines, *described, *([""] if described and body else []), *body]
 
 
 def _class_line(name: str, arguments: Sequence[str]) -> list[str]:
-    line = f"class {name}({', '.join(arguments)}):"
+    line = f"class {name}({', '.join(arguments)}):".replace(_PAIR_END, ", ")
     if len(line) <= LINE_LENGTH:
         return [line]
     lines: list[str] = []
     for argument in arguments:
-        whole = f"{_INDENT}{argument},"
+        whole = f"{_INDENT}{argument},".replace(_PAIR_END, ", ")
         if len(whole) > LINE_LENGTH and argument.startswith("rename={"):
-            pairs = argument.removeprefix("rename={").removesuffix("}").split(", ")
+            pairs = argument.removeprefix("rename={").removesuffix("}").split(_PAIR_END)
             lines += [f"{_INDENT}rename={{", *(f"{_INDENT * 2}{pair}," for pair in pairs), f"{_INDENT}}},"]
         else:
             lines.append(whole)
@@ -226,7 +232,7 @@ def _rename_option(fields: Sequence[Field], attributes: Mapping[str, str]) -> li
         return []
     if all(msgspec_camel_case(attributes[field.name]) == field.name for field in fields):
         return ['rename="camel"']
-    pairs = ", ".join(f"{python_string(key)}: {python_string(value)}" for key, value in differing.items())
+    pairs = _PAIR_END.join(f"{python_string(key)}: {python_string(value)}" for key, value in differing.items())
     return [f"rename={{{pairs}}}"]
 
 

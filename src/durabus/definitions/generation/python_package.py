@@ -77,8 +77,11 @@ def _shared_module(plan: Plan) -> str:
     classes: list[list[str]] = []
     ordered, has_circle = _in_order(plan.shared, plan.modules[0].own[0])
     for one in ordered:
-        owner = next(module for module in plan.modules if one in module.shared)
-        classes.append(type_lines(one, python_names(owner.definition), imports))
+        definition = next(module.definition for module in plan.modules if one in module.shared)
+        try:
+            classes.append(type_lines(one, python_names(definition), imports))
+        except GenerationError as error:
+            raise GenerationError(f"{definition.path}: {error}") from None
     return _join(
         [
             [_head(None), '"""What several events have in common."""'],
@@ -107,8 +110,11 @@ def _event_module(module: EventModule) -> str:
     schema = schema_lines(definition, imports)
     event, *others = module.own
     ordered, has_circle = _in_order(others, event)
-    classes = [type_lines(one, names, imports) for one in ordered]
-    classes.append(type_lines(event, names, imports, _decorator(definition, names, imports)))
+    try:
+        classes = [type_lines(one, names, imports) for one in ordered]
+        classes.append(type_lines(event, names, imports, _decorator(definition, names, imports)))
+    except GenerationError as error:
+        raise GenerationError(f"{definition.path}: {error}") from None
     used = needed_names(module.own)
     beside = {names.classes[one.name] for one in module.shared if one.name in used}
     exported = sorted(beside | {names.classes[one.name] for one in module.own})
@@ -136,9 +142,7 @@ def _decorator(definition: Definition, names: PythonNames, imports: Imports) -> 
     if definition.identity:
         missing = [name for name in definition.identity if name not in attributes]
         if missing:
-            raise GenerationError(
-                f"{definition.path}: identity names {missing[0]!r}, which is no field of {definition.name}"
-            )
+            raise GenerationError(f"identity names {missing[0]!r}, which is no field of {definition.name}")
         identity = tuple(attributes[name] for name in definition.identity)
         if identity != ("event_id",):
             shown = ", ".join(python_string(name) for name in identity)

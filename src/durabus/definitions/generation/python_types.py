@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -108,8 +109,7 @@ def python_type(type_: Type, names: PythonNames, imports: Imports) -> Annotation
     """The annotation of a type."""
     inner = type_.type if isinstance(type_, Nullable) else type_
     if isinstance(inner, Union):
-        _check_union(inner, names)
-        parts = [_text(one, names, imports) for one in inner.types]
+        parts = [_text(one, names, imports) for one in _members(inner, names)]
     else:
         parts = [_text(inner, names, imports)]
     if isinstance(type_, Nullable) and parts != ["Any"]:
@@ -142,9 +142,8 @@ def _text(type_: Type, names: PythonNames, imports: Imports) -> str:
         case Nullable(inner):
             text = _text(inner, names, imports)
             return text if text == "Any" else f"{text} | None"
-        case Union(types):
-            _check_union(type_, names)
-            return " | ".join(dict.fromkeys(_text(one, names, imports) for one in types))
+        case Union():
+            return " | ".join(dict.fromkeys(_text(one, names, imports) for one in _members(type_, names)))
         case Reference(name):
             return names.classes[name]
 
@@ -153,16 +152,68 @@ def _literal(value: str | int | bool) -> str:
     return python_string(value) if isinstance(value, str) else repr(value)
 
 
-def _check_union(union: Union, names: PythonNames) -> None:
-    """A reader of JSON must know which of several records it has before it."""
-    records = [
-        one.name for one in union.types if isinstance(one, Reference) and isinstance(names.types[one.name], Record)
-    ]
-    if names.format is Format.JSON_SCHEMA and len(records) > 1 and not all(name in names.tags for name in records):
+def _members(union: Union, names: PythonNames) -> tuple[Type, ...]:
+    """The members of a union, of which Python must be able to tell which one a value is; raises GenerationError.
+
+    In JSON texts of any kind are strings: with a plain string among them, the others say nothing more.
+    """
+    kinds: dict[str, list[Type]] = {}
+    for one in dict.fromkeys(union.types):
+        kinds.setdefault(_kind(one, names), []).append(one)
+    texts, lists = kinds.get("text", []), kinds.get("list", [])
+    records, maps = kinds.get("record", []), kinds.get("map", [])
+    types = union.types
+    if len(texts) > 1:
+        if names.format is not Format.JSON_SCHEMA or Scalar.STRING not in texts:
+            raise GenerationError(f"one of {_shown(texts)}: Python does not tell these apart; keep one of them")
+        types = tuple(one for one in types if one not in texts or one is Scalar.STRING)
+    if len(lists) > 1:
         raise GenerationError(
-            f"one of {', '.join(records)}: nothing tells these records apart;"
+            "one of several arrays: Python does not tell these apart; make it one array of all their items"
+        )
+    if maps and len(maps) + len(records) > 1:
+        raise GenerationError(
+            f"one of {_shown(maps + records)}: Python does not tell these apart; put the map into a record"
+        )
+    untagged = [one.name for one in records if isinstance(one, Reference) and one.name not in names.tags]
+    if names.format is Format.JSON_SCHEMA and len(records) > 1 and untagged:
+        raise GenerationError(
+            f"one of {_shown(records)}: nothing tells these records apart;"
             ' give each of them a required field of one name with a "const" of its own'
         )
+    return types
+
+
+def _kind(type_: Type, names: PythonNames) -> str:
+    """What a value looks like to Python's reader; members of a union that have no name here are told apart."""
+    match type_:
+        case Scalar.STRING | Scalar.BYTES | Scalar.DATE | Scalar.TIMESTAMP | Scalar.UUID:
+            return "text"
+        case Literal(values) if any(isinstance(value, str) for value in values):
+            return "text"
+        case Reference(name):
+            return "record" if isinstance(names.types[name], Record) else "text"
+        case ArrayType():
+            return "list"
+        case MapType():
+            return "map"
+    return ""
+
+
+def _shown(types: Iterable[Type]) -> str:
+    """Types as an error names them."""
+    found = []
+    for one in types:
+        match one:
+            case Scalar():
+                found.append(one.value)
+            case Reference(name):
+                found.append(name)
+            case MapType():
+                found.append("a map")
+            case _:
+                found.append("some values")
+    return ", ".join(found)
 
 
 def default_expression(field_: Field, names: PythonNames, imports: Imports) -> Expression:
@@ -199,7 +250,8 @@ def _value(type_: Type, value: object, names: PythonNames, imports: Imports) -> 
         case MapType(values) if isinstance(value, dict):
             pairs = (f"{_plain(key)}: {_value(values, one, names, imports)}" for key, one in value.items())
             return f"{{{', '.join(pairs)}}}"
-        case Union(types):
+        case Union():
+            types = _members(type_, names)
             return _value(next((one for one in types if _may_be(one, value)), types[0]), value, names, imports)
         case Reference(name):
             named = names.types[name]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from durabus.definitions.generation.names import camel_case, pascal_case, unique_names
-from durabus.definitions.generation.plan import EventModule, Plan, needed_names
+from durabus.definitions.generation.plan import EventModule, GenerationError, Plan, needed_names
 from durabus.definitions.generation.protobufjs import protobufjs_root
 from durabus.definitions.generation.typescript_text import LINE_LENGTH, comment, literal, typescript_string
 from durabus.definitions.generation.typescript_types import (
@@ -20,6 +20,7 @@ from durabus.definitions.model import Definition, Enumeration, Format, NamedType
 
 __all__ = [
     "HEADER",
+    "codec_names",
     "codecs_module",
     "event_module",
     "events_module",
@@ -58,13 +59,15 @@ def subject_names(plan: Plan) -> list[str]:
     return list(unique_names((module.definition.name for module in plan.modules), pascal_case, ()).values())
 
 
-def codec_name(definition: Definition) -> str:
-    """The constant with the codec of an event."""
-    return f"{camel_case(definition.name)}Codec"
+def codec_names(plan: Plan) -> dict[str, str]:
+    """The constants with the codecs of the events, by their names."""
+    functions = (f"{kind}Codec" for kind in _CODECS.values())
+    names = (module.definition.name for module in plan.modules)
+    return unique_names(names, lambda name: f"{camel_case(name)}Codec", functions)
 
 
-def event_module(module: EventModule, subject: str) -> str:
-    """The types of one event, and its codec."""
+def event_module(module: EventModule, subject: str, codec: str) -> str:
+    """The types of one event, and its codec, which is the constant `codec`."""
     definition = module.definition
     names = typescript_names(definition)
     event, *others = module.own
@@ -92,15 +95,14 @@ def event_module(module: EventModule, subject: str) -> str:
             named_type_lines(event, names),
             wrapper,
             *(named_type_lines(one, names) for one in others),
-            *_codec(definition),
+            *_codec(definition, codec),
         ]
     )
 
 
-def _codec(definition: Definition) -> list[list[str]]:
+def _codec(definition: Definition, name: str) -> list[list[str]]:
     """The description of an event for its codec, and the codec."""
     kind = _CODECS[definition.format]
-    name = codec_name(definition)
     told: object
     match definition.format:
         case Format.JSON_SCHEMA:
@@ -152,8 +154,9 @@ def codecs_module(plan: Plan, files: Mapping[str, str]) -> str:
     imports = [_import(["Codec"], "./codec", is_type=True)]
     lines = ["/** How the events of each subject become payloads. */"]
     lines.append("export const codecs: { readonly [S in Subjects]: Codec } = {")
+    codecs = codec_names(plan)
     for subject, module in zip(subject_names(plan), plan.modules, strict=True):
-        name = codec_name(module.definition)
+        name = codecs[module.definition.name]
         imports.append(_import([name], f"./events/{files[module.definition.name]}"))
         line = f"  [Subjects.{subject}]: {name},"
         lines += [line] if len(line) <= LINE_LENGTH else [f"  [Subjects.{subject}]:", f"    {name},"]
@@ -172,6 +175,7 @@ def events_module(plan: Plan, files: Mapping[str, str]) -> str:
     exports: list[str] = []
     imports: list[str] = []
     events: list[str] = []
+    whole: list[str] = []
     for module in plan.modules:
         names = typescript_names(module.definition)
         interface = names.interfaces[module.own[0].name]
@@ -184,6 +188,7 @@ def events_module(plan: Plan, files: Mapping[str, str]) -> str:
             is_event = plain in (interface, f"{interface}Event")
             listed.append(exported if taken[plain] == 1 or is_event else f"{exported} as {interface}{plain}")
         exports += _export(listed, place)
+        whole += listed
     if plan.shared:
         owners = {one.name: module for module in plan.modules for one in module.shared}
         listed = [
@@ -192,10 +197,23 @@ def events_module(plan: Plan, files: Mapping[str, str]) -> str:
             for exported in _exports([one], typescript_names(owners[one.name].definition))
         ]
         exports += _export(listed, "../types")
+        whole += listed
+    _refuse_clashes(whole)
     line = f"export type AnyEvent = {' | '.join(events)};"
     union = [line] if len(line) <= LINE_LENGTH else ["export type AnyEvent =", *(f"  | {one}" for one in events)]
     union[-1] = union[-1].removesuffix(";") + ";"
     return _join([[CHANGE], "\n".join(imports).split("\n"), exports, ["/** Any event of this package. */", *union]])
+
+
+def _refuse_clashes(exported: Iterable[str]) -> None:
+    """Raises GenerationError when two types of a package have one name."""
+    seen: set[str] = set()
+    for name in (one.split(" ")[-1] for one in exported):
+        if name in seen:
+            raise GenerationError(
+                f"two types would be {name} in TypeScript, where Ticket has a TicketEvent beside it; rename one of them"
+            )
+        seen.add(name)
 
 
 def _exports(types: Sequence[NamedType], names: TypeScriptNames) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 from durabus.definitions.generation.names import snake_case, unique_names
 from durabus.definitions.generation.plan import GenerationError, Plan, refuse_twins
 from durabus.definitions.generation.typescript_module import (
+    codec_names,
     codecs_module,
     event_module,
     events_module,
@@ -53,8 +54,10 @@ def typescript_files(plan: Plan, package: str, version: str = "1.0.0") -> dict[P
         texts["src/types.ts"] = shared_module(plan)
     for name in ("codec.ts", "publisher.ts", "listener.ts", *(one for kind in plan.formats for one in _STATIC[kind])):
         texts[f"src/{name}"] = static_module(name)
+    codecs = codec_names(plan)
     for subject, module in zip(subject_names(plan), plan.modules, strict=True):
-        texts[f"src/events/{files[module.definition.name]}.ts"] = event_module(module, subject)
+        name = module.definition.name
+        texts[f"src/events/{files[name]}.ts"] = event_module(module, subject, codecs[name])
     return {PurePosixPath(path): texts[path] for path in sorted(texts)}
 
 

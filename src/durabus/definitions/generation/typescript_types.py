@@ -79,8 +79,11 @@ class TypeScriptNames:
 def typescript_names(definition: Definition) -> TypeScriptNames:
     """How the types, fields and symbols of a definition are called in TypeScript."""
     types = {one.name: one for one in definition.types}
-    event = definition.types[0].name
-    interfaces = unique_names(types, pascal_case, {*_RESERVED, f"{pascal_case(event)}Event"})
+    event = pascal_case(definition.types[0].name)
+    taken = {*_RESERVED, f"{event}Event"}
+    if f"{event}Event" in _RESERVED:
+        taken.add(event)
+    interfaces = unique_names(types, pascal_case, taken)
     properties: dict[str, dict[str, str]] = {}
     members: dict[str, dict[str, str]] = {}
     for one in definition.types:

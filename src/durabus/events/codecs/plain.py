@@ -47,6 +47,8 @@ class PlainForm(Generic[E]):
             adapter: TypeAdapter[E] = TypeAdapter(cls)
             self._dump = lambda event: adapter.dump_python(event, by_alias=True, warnings="error")
             self._load = adapter.validate_python
+        else:
+            self._check_types()
 
     @property
     def wire_names(self) -> tuple[str, ...]:
@@ -62,6 +64,17 @@ class PlainForm(Generic[E]):
         unknown = [name for name in self.wire_names if name not in known]
         if unknown:
             raise EncodeError(f"{self.name} has the field {unknown[0]!r}, which {where} does not have")
+
+    def _check_types(self) -> None:
+        """Raises EncodeError for fields that msgspec can write and not read, as one that is of two kinds of text."""
+        try:
+            self._load_struct({})
+        except NameError:  # of a class that is defined further below, or of this one itself
+            pass
+        except TypeError as error:
+            raise EncodeError(f"{self.name} cannot be read: {_first_line(error)}") from error
+        except Exception:  # noqa: BLE001, S110 - an event without fields need not be one
+            pass
 
     def to_plain(self, event: E) -> Plain:
         """The values of an event; raises EncodeError."""

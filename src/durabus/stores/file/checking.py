@@ -13,6 +13,7 @@ from durabus.stores.file.files import Files
 from durabus.stores.file.frame import Frame, Place, damaged_bodies, decode_frame, lengths_of
 from durabus.stores.file.index import SegmentIndex, decode_index, unpack_rows
 from durabus.stores.file.layout import DAMAGED_SUFFIX, HEADER_BYTES, head_name, head_number, index_name, segment_name
+from durabus.stores.file.salvage import read_piece
 from durabus.stores.file.scanning import Scan
 from durabus.stores.file.segment import Segment
 from durabus.stores.file.walking import Found, missed_segments, walk
@@ -323,7 +324,7 @@ class JournalCheck:
         except FileNotFoundError:
             return None
         try:
-            data = files.read(handle, 0, files.size(handle))
+            data = read_piece(files, handle, 0, files.size(handle))
         finally:
             files.close(handle)
         salt = self._salts.get(number)

@@ -96,19 +96,22 @@ async def import_files(
     )
     problems: list[str] = []
     source.on_problem = problems.append
+
+    async def confirm() -> None:
+        """What was read is what is there: else nobody may serve it."""
+        changed = (await look_at(directory)).changes_since(before.fingerprint)
+        if changed.changed or changed.removed:
+            what = changed.words() or f"{changed.removed_words()} gone"
+            raise StoreError(
+                f"the files of NATS Streaming Server in {directory} changed while they were read ({what}): "
+                "stop that server, then start this again"
+            )
+
     try:
-        copied = await copy_store(source, target, report, lease=lease)
+        copied = await copy_store(source, target, report, lease=lease, confirm=confirm)
     finally:
         await source.close()
     copied.damage += problems
-    after = await look_at(directory)
-    changed = after.changes_since(before.fingerprint)
-    if changed.changed or changed.removed:
-        what = changed.words() or f"{changed.removed_words()} gone"
-        raise StoreError(
-            f"the files of NATS Streaming Server in {directory} changed while they were read ({what}): "
-            "stop that server, then start this again"
-        )
     seconds = (boottime_ns() - begin_ns) / _NS
     report(_summary(copied, seconds))
     return copied
@@ -116,6 +119,8 @@ async def import_files(
 
 def _summary(copied: CopyReport, seconds: float) -> str:
     lost = f", {copied.lost_count:,} of them damaged" if copied.lost_count else ""
+    if copied.was_complete:
+        return f"{copied.messages_there:,} messages: all of it was taken over before"
     return (
         f"{copied.channels:,} channels, {copied.messages + copied.messages_there:,} messages{lost}, "
         f"{copied.clients:,} clients and {copied.subscriptions:,} subscriptions taken over in {seconds:,.1f} s"

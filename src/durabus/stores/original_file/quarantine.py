@@ -79,7 +79,8 @@ class Quarantine:
 
     def _unusable(self, error: OSError) -> StoreError:
         return StoreError(
-            f"damaged bytes cannot be kept in {self.path}: {error.strerror}; nothing is taken over before that is possible"
+            f"damaged bytes cannot be kept in {self.path}: {error.strerror}; nothing is taken over before that is possible "
+            "(durabus store import can keep them elsewhere: --quarantine)"
         )
 
 

@@ -32,7 +32,8 @@ LOADING_S: Final = 3600.0
 READERS_MAX: Final = 4
 """Connections for reading when their number is not limited."""
 
-_SECRET: Final = re.compile(r"(?i)(password|passwd|pwd|identified by)(\s*[=:]?\s*)('[^']*'|\S+)")
+# "password authentication failed" and "(using password: YES)" are what databases say, and no secrets.
+_SECRET: Final = re.compile(r"(?i)((?:password|passwd|pwd)\s*[=:]\s*(?!(?:yes|no)\b)|identified by\s+)('[^']*'|\S+)")
 
 
 class ConnectionLostError(StoreError):
@@ -57,7 +58,7 @@ def shown(error: BaseException | str, secret: str = "") -> str:
     text = str(error) or type(error).__name__
     if secret:
         text = text.replace(secret, "***")
-    return " ".join(_SECRET.sub(r"\1\2***", text).split())
+    return " ".join(_SECRET.sub(r"\1***", text).split())
 
 
 class Database:

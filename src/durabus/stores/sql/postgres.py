@@ -84,6 +84,8 @@ class PostgresDatabase(NetworkedDatabase):
         except (*_ERRORS, ValueError) as error:
             place = f"{source.host or 'localhost'}:{source.port or 5432}"
             text = f"sql: cannot connect to the database at {place}: {shown(error, source.password)}"
+            if "rejected SSL upgrade" in text:
+                text += "; sslmode=disable in -sql_source does without encryption"
             raise ConnectionLostError(text) from None
 
     async def open(self, exclusive: bool) -> None:

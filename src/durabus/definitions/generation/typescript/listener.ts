@@ -8,6 +8,7 @@ import type {
 import { DecodeError } from "./codec";
 import { codecs } from "./codecs";
 import type { AnyEvent } from "./events";
+import { publishPayload } from "./publisher";
 
 /**
  * Listens to events of one type, as one of a group of which each event reaches one member:
@@ -72,14 +73,21 @@ export abstract class Listener<T extends AnyEvent> {
     return ready;
   }
 
+  /** The channel for what does not decode: that of the subject with `.dead-letters` behind it, as in Python. */
+  protected get deadLetters(): string {
+    return `${this.subject}.dead-letters`;
+  }
+
   /**
-   * Called with what is no such event. It would not become one by being delivered again, so it is told and
-   * acknowledged; override this to keep it somewhere. It stays in the channel, under its sequence.
+   * Called with what is no such event. It would not become one by being delivered again, so it is told, published byte
+   * for byte to `deadLetters`, and acknowledged when it is there; until then it comes again. Override this for another
+   * place; a promise is waited for.
    */
   protected onUndecodable(error: DecodeError, msg: Message): unknown {
     this.onError(error, msg);
-    msg.ack();
-    return undefined;
+    return publishPayload(this.client, this.deadLetters, msg.getRawData()).then(
+      () => msg.ack(),
+    );
   }
 
   /** Called with whatever goes wrong. An event whose `onMessage` failed is not acknowledged, so it comes again. */

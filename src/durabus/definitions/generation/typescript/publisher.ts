@@ -21,15 +21,27 @@ export abstract class Publisher<T extends AnyEvent> {
    * and with the error of the client library when the bus did not acknowledge it.
    */
   async publish(data: T["data"]): Promise<void> {
-    const payload = Buffer.from(codecs[this.subject].encode(data));
-    await new Promise<void>((resolve, reject) => {
-      this.client.publish(this.subject, payload, (error) => {
-        if (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        } else {
-          resolve();
-        }
-      });
-    });
+    await publishPayload(
+      this.client,
+      this.subject,
+      codecs[this.subject].encode(data),
+    );
   }
+}
+
+/** Kept when the bus has stored the payload. */
+export function publishPayload(
+  client: Stan,
+  channel: string,
+  payload: Uint8Array,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.publish(channel, Buffer.from(payload), (error) => {
+      if (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      } else {
+        resolve();
+      }
+    });
+  });
 }
