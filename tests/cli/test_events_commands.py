@@ -26,8 +26,8 @@ pytestmark = pytest.mark.once
             '--mode is "sideways"; there are backward, forward, full',
         ),
         (["check", "a.json", "b.json", "--format", "xml"], '--format is "xml"; there are text, json'),
-        (["check", "not-there", "neither"], "not-there: definitions are in files with .json, .proto, .avsc"),
-        (["check", "not-there.json", "neither.json"], "not-there.json: there is no such file"),
+        (["check", "not-there", "neither"], "not-there: there is no such file or folder"),
+        (["check", "not-there.json", "neither.json"], "not-there.json: there is no such file or folder"),
         (["export", "no_such_module", "--to", "x"], "no_such_module: there is no module no_such_module"),
     ],
 )

@@ -63,6 +63,7 @@ def test_a_folder_of_modules_and_the_name_of_a_folder(definitions: Path, tmp_pat
         (["--python", "a", "--typescript-package", "x"], "--typescript-package without --typescript DIR"),
         (["--python", "a", "--package", "no name"], "'no name' is no name of a Python package"),
         (["--typescript", "a", "--package=No", "--check"], "'No' is no name of an npm package"),
+        (["--python", "a", "--package-version", "one"], "--package-version is 'one'; npm and pip both take numbers"),
     ],
 )
 def test_what_cannot_be_done(
@@ -70,6 +71,21 @@ def test_what_cannot_be_done(
 ) -> None:
     assert durabus(["events", "generate", str(definitions), *arguments]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_typescript_in_the_folder_of_definitions_is_refused(
+    definitions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside = definitions / "common"
+    assert durabus(["events", "generate", str(definitions), "--typescript", str(inside)]) == 2
+    assert "common is in the folder of definitions" in capsys.readouterr().err
+    assert not inside.exists()
+
+
+def test_a_document_that_is_checked_has_a_place(definitions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert durabus(["events", "docs", str(definitions), "--check"]) == 2
+    printed, complained = capsys.readouterr()
+    assert (printed, "needs --to FILE" in complained) == ("", True)
 
 
 def test_nothing_is_written_when_something_is_in_the_way(

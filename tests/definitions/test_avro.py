@@ -100,6 +100,10 @@ def test_a_whole_event() -> None:
 @pytest.mark.parametrize(
     ("kind", "complaint"),
     [
+        ({"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}] * 2}, "two fields of this name"),
+        ({"type": "record", "name": "R-S", "fields": []}, "'R-S' is no name in Avro"),
+        ({"type": "record", "name": "R", "fields": [{"name": "2a", "type": "int"}]}, "'2a' is no name in Avro"),
+        ({"type": "fixed", "name": "F G", "size": 2}, "'F G' is no name in Avro"),
         ("null", "always null"),
         (["null"], "always null"),
         ("nobody", "not valid Avro"),

@@ -158,6 +158,13 @@ def test_modules_without_events(target: str, complaint: str) -> None:
     assert complaint in str(caught.value)
 
 
+def test_a_module_that_ends_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "module_that_exits.py").write_text("raise SystemExit(0)\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ExportError, match="it cannot be imported: SystemExit: 0"):
+        export_module("module_that_exits")
+
+
 def test_a_class_that_is_no_event() -> None:
     with pytest.raises(EventDefinitionError):
         export_module(f"{MODULE}:Seat")

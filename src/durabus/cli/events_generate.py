@@ -1,5 +1,6 @@
 """`durabus events generate` and `durabus events docs`: code and a document from definitions."""
 
+import re
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -17,6 +18,7 @@ from durabus.definitions.generation.writing import compare, write
 __all__ = ["document_events", "generate_events"]
 
 _VERSION: Final = "1.0.0"
+_VERSION_NUMBER: Final = re.compile(r"\d+\.\d+\.\d+([-.+]?[0-9A-Za-z.+-]+)?", re.ASCII)
 
 
 def generate_events(usage: Usage) -> int:
@@ -28,12 +30,16 @@ def generate_events(usage: Usage) -> int:
             raise UsageError(f"{language}-package without {language} DIR")
     plan = make_plan(read_definitions(Path(usage.words["DEFINITIONS"])))
     version = usage.options.get("--package-version", _VERSION)
+    if not _VERSION_NUMBER.fullmatch(version):
+        raise UsageError(f"--package-version is {version!r}; npm and pip both take numbers such as {_VERSION}")
     targets: list[tuple[Path, dict[PurePosixPath, str]]] = []
     if "--python" in usage.options:
         python = python_files(plan, usage.options.get("--python-package", ""), version)
         targets.append((Path(usage.options["--python"]), python))
     if "--typescript" in usage.options:
         folder = Path(usage.options["--typescript"])
+        if folder.resolve().is_relative_to(Path(usage.words["DEFINITIONS"]).resolve()):
+            raise UsageError(f"{folder} is in the folder of definitions, where its package.json would be taken for one")
         package = usage.options.get("--typescript-package", "") or folder.resolve().name.lower()
         targets.append((folder, typescript_files(plan, package, version)))
     differences = [
@@ -58,6 +64,8 @@ def generate_events(usage: Usage) -> int:
 
 def document_events(usage: Usage) -> int:
     """Write an AsyncAPI document, to standard output without `--to`; returns the exit code."""
+    if "--check" in usage.options and "--to" not in usage.options:
+        raise UsageError("`durabus events docs --check` needs --to FILE, the file that is checked")
     title = usage.options.get("--title", "Events")
     version = usage.options.get("--document-version", _VERSION)
     text = asyncapi_text(read_definitions(Path(usage.words["DEFINITIONS"])), title, version)

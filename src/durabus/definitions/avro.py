@@ -1,5 +1,6 @@
 """Definitions in Apache Avro: a file has one record, with the attributes `subject`, and optionally `version` and `identity`."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,7 @@ LOGICAL_TYPES: Final = {
 }
 """What a logical type of an underlying type is to programs."""
 
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFUSED: Final = {
     "decimal": "decimals are not read: write it as a string, or as a long of the smallest unit (cents)",
     "time-millis": "times without a date are not read: write it as a string, or as an int of milliseconds without logicalType",
@@ -144,7 +146,9 @@ class _Reader:
                         place,
                         f"{logical} of a fixed is not read: use a string for a uuid, and fixed without logicalType",
                     )
-                self.named[full_name(schema, namespace)] = Scalar.BYTES
+                full = full_name(schema, namespace)
+                self._check_full_name(full, place)
+                self.named[full] = Scalar.BYTES
                 return Scalar.BYTES
             case "enum":
                 return self._enumeration(schema, namespace, place)
@@ -176,6 +180,7 @@ class _Reader:
         """The name in programs, which is taken from now on, and the namespace inside of the type."""
         full = full_name(schema, namespace)
         outside, _, last = full.rpartition(".")
+        self._check_full_name(full, place)
         name = type_name(last)
         if name in self.order:
             name = type_name(full)
@@ -186,6 +191,15 @@ class _Reader:
         self.order.append(name)
         self.named[full] = Reference(name)
         return name, outside
+
+    def _check_name(self, name: object, place: str) -> None:
+        """The rule of Avro for names, which fastavro does not hold them against."""
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise self.error(place, f"{name!r} is no name in Avro: letters, digits and _, no digit first")
+
+    def _check_full_name(self, full: str, place: str) -> None:
+        for part in full.split("."):
+            self._check_name(part, place)
 
     def _enumeration(self, schema: dict[str, Any], namespace: str, place: str) -> Type:
         name, _ = self._name(schema, namespace, place)
@@ -201,6 +215,9 @@ class _Reader:
         fields: list[Field] = []
         for field in schema["fields"]:
             there = f"{place}.{field['name']}"
+            self._check_name(field["name"], place)
+            if any(one.name == field["name"] for one in fields):
+                raise self.error(there, "there are two fields of this name")
             made = self.read(field["type"], inside, there)
             has_default = "default" in field
             if has_default:

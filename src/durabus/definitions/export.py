@@ -81,7 +81,7 @@ def _import(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise ExportError(name, "", f"there is no module {error.name}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ExportError(name, "", f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 

@@ -14,6 +14,8 @@ SUFFIXES: Final = (".json", ".proto", ".avsc")
 
 def read_definitions(path: Path) -> tuple[Definition, ...]:
     """What a folder or a file has; raises DefinitionError."""
+    if not path.exists():
+        raise DefinitionError(path, "", "there is no such file or folder")
     return read_folder(path) if path.is_dir() else read_file(path)
 
 

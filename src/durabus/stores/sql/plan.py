@@ -256,7 +256,8 @@ def _take_run(run: Run, contents: Contents, gone: set[int], rules: Rules, change
     largest = max(map(len, bodies))
     if rules.message_bytes_max and largest > rules.message_bytes_max:
         raise PlanError(
-            f"a message of {largest} bytes does not fit: the column Messages.data takes {rules.message_bytes_max}"
+            f"a message of {largest} bytes does not fit: the column Messages.data takes {rules.message_bytes_max} "
+            "(in MySQL more after ALTER TABLE Messages MODIFY data LONGBLOB)"
         )
     timestamps = _timestamps(run, skip)
     before = changes.lasts.get(channel_id)
