@@ -3,7 +3,6 @@
 from durabus.broker.bus import InterestWatcher, Receiver
 from durabus.broker.router import Router
 from durabus.broker.session import ClientSubscription, Exchange, Link, Session, SessionLimits
-from durabus.broker.sublist import Subscription
 from durabus.clock import ManualClock
 from durabus.wire.operations import Publish
 
@@ -97,9 +96,6 @@ class FakeExchange(Exchange):
     def route(self, publish: Publish, origin: Session) -> None:
         self.routed.append(publish)
 
-    def gatherer(self, publish: Publish) -> Subscription | None:
-        return None
-
     def add(self, subscription: ClientSubscription) -> None:
         self.subscriptions.append(subscription)
 
@@ -122,12 +118,6 @@ class FakeReceiver(Receiver):
     def got(self) -> list[tuple[bytes, bytes, bytes]]:
         """Subject, reply and payload of every message."""
         return [(run.subject, run.reply, payload) for run in self.runs for payload in run.payloads]
-
-
-class GatheringReceiver(FakeReceiver):
-    """One that does not care for subjects."""
-
-    ignores_subjects = True
 
 
 class FakeWatcher(InterestWatcher):

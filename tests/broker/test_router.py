@@ -10,15 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from durabus.broker.router import Router
 from durabus.wire.operations import Publish
 from durabus.wire.subjects import matches
-from tests.broker.fakes import (
-    QUIET,
-    WITH_HEADERS,
-    Client,
-    FakeReceiver,
-    FakeWatcher,
-    GatheringReceiver,
-    session_limits,
-)
+from tests.broker.fakes import QUIET, WITH_HEADERS, Client, FakeReceiver, FakeWatcher, session_limits
 
 NO_ECHO = b'CONNECT {"verbose":false,"pedantic":false,"echo":false}\r\n'
 NOBODY = b"HMSG in.1 9 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
@@ -273,52 +265,6 @@ def test_a_receiver_gets_runs(router: Router) -> None:
     router.unsubscribe(b"foo.>")
     client.publish(b"foo.bar", b"c")
     assert len(receiver.runs) == 1
-
-
-def pub(subject: bytes, payload: bytes, reply: bytes = b"") -> bytes:
-    return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
-
-
-def test_a_receiver_that_ignores_subjects_gets_several_as_one_run(router: Router) -> None:
-    receiver = GatheringReceiver()
-    router.subscribe(b"in.>", receiver)
-    client = Client(router)
-    client.say(pub(b"in.a", b"1") + pub(b"in.a", b"2") + pub(b"in.b", b"33") + pub(b"in.c", b"4"))
-    assert [run.payloads for run in receiver.runs] == [[b"1", b"2", b"33", b"4"]]
-    assert receiver.runs[0].subject == b"in.a"
-    assert (client.session.in_messages, client.session.in_bytes) == (4, 5)
-    assert [subscription.delivered_count for subscription in router.receivers()] == [4]
-
-
-def test_what_was_gathered_goes_before_anything_that_is_said_after_it(router: Router) -> None:
-    receiver = GatheringReceiver()
-    router.subscribe(b"in.>", receiver)
-    client, listener = Client(router), Client(router)
-    listener.say(b"SUB other 1\r\n")
-    client.say(
-        pub(b"in.a", b"1")
-        + pub(b"in.b", b"2", b"reply")
-        + pub(b"other", b"-")
-        + pub(b"in.c", b"3")
-        + b"SUB in.d 5\r\n"
-        + pub(b"in.d", b"4")
-        + pub(b"in.e", b"5")
-        + b"HPUB in.f 12 13\r\nNATS/1.0\r\n\r\n6\r\n"
-        + pub(b"in.g", b"7")
-    )
-    expected = [(b"in.a", b"", b"1"), (b"in.b", b"reply", b"2"), (b"in.c", b"", b"3"), (b"in.d", b"", b"4")]
-    assert receiver.got() == [*expected, (b"in.e", b"", b"5"), (b"in.f", b"", b"6"), (b"in.g", b"", b"7")]
-    assert msg(b"in.d", b"5", b"4") in client.heard()
-    assert listener.heard() == msg(b"other", b"1", b"-")
-
-
-def test_what_was_gathered_is_not_lost_when_the_session_ends(router: Router) -> None:
-    receiver = GatheringReceiver()
-    router.subscribe(b"in.>", receiver)
-    client = Client(router)
-    client.say(pub(b"in.a", b"1") + pub(b"in.b", b"2") + b"NONSENSE\r\n" + pub(b"in.c", b"3"))
-    assert client.session.is_closed
-    assert [payload for _, _, payload in receiver.got()] == [b"1", b"2"]
 
 
 def test_one_receiver_per_subject(router: Router) -> None:

@@ -16,13 +16,7 @@ __all__ = ["Bus", "InterestWatcher", "Receiver", "as_received"]
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Receiver:
-    """Takes what is published on the subjects that it subscribed to.
-
-    A receiver that goes by the payloads alone sets `ignores_subjects`: then a run may have messages of several of its subjects,
-    and `subject` is that of the first one.
-    """
-
-    ignores_subjects = False
+    """Takes what is published on the subjects that it subscribed to."""
 
     def on_publish(self, publish: Publish) -> None:
         """Take a run of messages of one subject and reply subject. MUST NOT keep or change `publish.payloads`."""

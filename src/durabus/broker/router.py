@@ -38,9 +38,6 @@ class _RouterExchange(Exchange):
     def route(self, publish: Publish, origin: Session) -> None:
         self._router.route(publish, origin)
 
-    def gatherer(self, publish: Publish) -> Subscription | None:
-        return self._router.gatherer(publish)
-
     def add(self, subscription: ClientSubscription) -> None:
         self._router.add(subscription)
 
@@ -153,13 +150,6 @@ class Router(Bus):
                     answers = [framing.NO_RESPONDERS] * len(publish.payloads)
                     origin.deliver(subscription, publish.reply, _NOTHING, len(framing.NO_RESPONDERS), _NOTHING, answers)
                     return
-
-    def gatherer(self, publish: Publish) -> Subscription | None:
-        """Who alone gets a run and takes it together with those of other subjects, if it is such a one."""
-        sole = self.sublist.match(publish.subject).sole
-        if isinstance(sole, _ReceiverSubscription) and sole.receiver.ignores_subjects and not publish.header_bytes:
-            return sole
-        return None
 
     def add(self, subscription: ClientSubscription) -> None:
         """Begin a client's subscription."""

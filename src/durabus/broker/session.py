@@ -110,10 +110,6 @@ class Exchange:
         """Give the run `publish` to whoever listens."""
         raise NotImplementedError  # pragma: no cover - abstract
 
-    def gatherer(self, publish: Publish) -> Subscription | None:
-        """Who alone gets `publish`, where that is somebody who takes runs of several subjects as one."""
-        raise NotImplementedError  # pragma: no cover - abstract
-
     def add(self, subscription: ClientSubscription) -> None:
         """Begin a subscription."""
         raise NotImplementedError  # pragma: no cover - abstract
@@ -161,8 +157,6 @@ class Session:
         self.last_used_ns = 0  # when the client last said something else than PING or PONG
         self.round_trip_ns = 0  # 0: never measured
         self._exchange = exchange
-        self._gathered: Publish | None = None  # runs for `_gatherer`, which takes several as one
-        self._gatherer: Subscription | None = None
         self._link = link
         self._limits = limits
         self._parser = Parser(limits.control_line_bytes_max, limits.payload_bytes_max, limits.known_lines)
@@ -184,23 +178,19 @@ class Session:
         """Take the next bytes from the client, at monotonic time `now_ns`, and act on them."""
         self.last_active_ns = now_ns
         for operation in self._parser.feed(data):
-            if self._gathered is not None and not isinstance(operation, Publish):
-                self._route_gathered()
             if self.is_closed:
-                break
+                return
             tracer = self._limits.tracer
             if tracer is not None:
                 tracer.on_heard(self, operation)
             if not self.is_admitted and not isinstance(operation, (Connect, Violation)):
                 self.fail("Authorization Violation", "the client spoke before it said who it is")
-                break
+                return
             if isinstance(operation, Publish):
                 self.last_used_ns = now_ns
                 self._publish(operation)
             else:
                 self._control(operation)
-        if self._gathered is not None:
-            self._route_gathered()
 
     def _publish(self, publish: Publish) -> None:
         count = len(publish.payloads)
@@ -211,26 +201,7 @@ class Session:
             answer = framing.error_line("Invalid Publish Subject") + answer
         if answer:
             self.send(answer * count)
-        gatherer = self._exchange.gatherer(publish)
-        gathered = self._gathered
-        if gathered is not None:
-            if gatherer is self._gatherer and publish.reply == gathered.reply:
-                gathered.payloads.extend(publish.payloads)
-                return
-            self._route_gathered()
-        if gatherer is None:
-            self._exchange.route(publish, self)
-            return
-        # Who publishes to many channels in turn has a control line for each message: they go on their way together.
-        self._gatherer = gatherer
-        self._gathered = Publish(publish.subject, publish.reply, 0, list(publish.payloads))
-
-    def _route_gathered(self) -> None:
-        """What was gathered goes to who gets it, before anything that was said after it."""
-        gathered = self._gathered
-        self._gathered = None
-        if gathered is not None:
-            self._exchange.route(gathered, self)
+        self._exchange.route(publish, self)
 
     def _control(self, operation: Operation) -> None:
         if isinstance(operation, Ping):

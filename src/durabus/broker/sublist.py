@@ -49,7 +49,6 @@ class Match:
                 by_queue[subscription.queue] = members
                 self.groups.append(members)
         self.is_empty = not found
-        self.sole = found[0] if len(found) == 1 else None  # the only one
 
 
 class _Node:

@@ -30,9 +30,7 @@ SILENT: Final = "silent"  # no error, and no answer: the request waits for its s
 
 
 class PublishHandler(Receiver):
-    """Takes what is published below the cluster's publish prefix. Which channel it is for, each request says itself."""
-
-    ignores_subjects = True
+    """Takes what is published below the cluster's publish prefix."""
 
     def __init__(self, state: State) -> None:
         """Work on `state`."""
