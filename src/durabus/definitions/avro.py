@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from durabus.definitions.header import read_header
+from durabus.definitions.header import make_definition
 from durabus.definitions.json_document import Json
 from durabus.definitions.libraries import import_library
 from durabus.definitions.model import (
@@ -83,21 +83,7 @@ def read_avro(path: Path, document: object) -> Definition:
     reader = _Reader(path)
     reader.read(document, "", str(document["name"]))
     types = tuple(reader.types[name] for name in reader.order)
-    record = types[0]
-    assert isinstance(record, Record)
-    header = read_header(path, document, "", record)
-    return Definition(
-        name=record.name,
-        subject=header.subject,
-        version=header.version,
-        format=Format.AVRO,
-        types=types,
-        path=path,
-        source=document,
-        message=full_name(document, ""),
-        identity=header.identity,
-        description=record.description,
-    )
+    return make_definition(path, document, "", Format.AVRO, types, document, full_name(document, ""))
 
 
 def _shown(error: Exception) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from durabus.definitions.model import DefinitionError, Record
+from durabus.definitions.model import Definition, DefinitionError, Format, NamedType, Record
 from durabus.wire.subjects import is_channel_name
 
-__all__ = ["Header", "read_header"]
+__all__ = ["Header", "make_definition", "read_header"]
 
 _SUBJECT_EXAMPLE = "ticket:created"
 
@@ -47,3 +47,30 @@ def read_header(path: Path, said: Mapping[str, Any], prefix: str, record: Record
     if len(set(names)) < len(names):
         raise DefinitionError(path, record.name, f"{prefix}identity names a field twice")
     return Header(subject, version, tuple(names))
+
+
+def make_definition(
+    path: Path,
+    said: Mapping[str, Any],
+    prefix: str,
+    format_: Format,
+    types: tuple[NamedType, ...],
+    source: object,
+    message: str = "",
+) -> Definition:
+    """The event whose record is the first of `types`, with what `read_header` finds; raises DefinitionError."""
+    record = types[0]
+    assert isinstance(record, Record)
+    header = read_header(path, said, prefix, record)
+    return Definition(
+        name=record.name,
+        subject=header.subject,
+        version=header.version,
+        format=format_,
+        types=types,
+        path=path,
+        source=source,
+        message=message,
+        identity=header.identity,
+        description=record.description,
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from durabus.definitions.header import read_header
+from durabus.definitions.header import make_definition
 from durabus.definitions.json_document import Json, SchemaDocument, child
 from durabus.definitions.model import (
     AnyType,
@@ -91,20 +91,7 @@ def read_json_schema(path: Path, document: object) -> Definition:
     if not isinstance(title, str) or not type_name(title):
         raise schema.error("#/title", 'the name of the event is missing, as in "title": "TicketCreated"')
     types = reader.read_event(type_name(title))
-    record = types[0]
-    assert isinstance(record, Record)
-    header = read_header(path, document, "x-", record)
-    return Definition(
-        name=record.name,
-        subject=header.subject,
-        version=header.version,
-        format=Format.JSON_SCHEMA,
-        types=types,
-        path=path,
-        source=document,
-        identity=header.identity,
-        description=record.description,
-    )
+    return make_definition(path, document, "x-", Format.JSON_SCHEMA, types, document)
 
 
 def _check_itself(schema: SchemaDocument) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from durabus.definitions.header import read_header
+from durabus.definitions.header import make_definition
 from durabus.definitions.libraries import import_library
 from durabus.definitions.model import (
     ArrayType,
@@ -172,23 +172,7 @@ def _read_file(path: Path, name: str, everything: "FileDescriptorSet", minimal: 
         reader = _Reader(path, comments)
         reader.read_message(descriptor)
         types = tuple(reader.types[one] for one in reader.order)
-        record = types[0]
-        assert isinstance(record, Record)
-        header = read_header(path, said, "", record)
-        found.append(
-            Definition(
-                name=record.name,
-                subject=header.subject,
-                version=header.version,
-                format=Format.PROTOBUF,
-                types=types,
-                path=path,
-                source=minimal,
-                message=descriptor.full_name,
-                identity=header.identity,
-                description=record.description,
-            )
-        )
+        found.append(make_definition(path, said, "", Format.PROTOBUF, types, minimal, descriptor.full_name))
     return found
 
 

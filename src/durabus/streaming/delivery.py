@@ -14,9 +14,8 @@ from durabus.streaming.channel import Channel
 from durabus.streaming.choice import best_for_redelivery, best_member, can_redeliver
 from durabus.streaming.cohort import Cohort, Member, MemberOwner
 from durabus.streaming.in_flight import TOGETHER_NS, due_order, held_of, holder_of, postpone
-from durabus.streaming.resending import DRAIN_NS, PAGE_BYTES_MAX, Resending, publish_to
+from durabus.streaming.resending import PAGE_BYTES_MAX, Drain, Resending, publish_to
 from durabus.streaming.state import State, text
-from durabus.streaming.timers import Timed
 from durabus.streaming.trace import trace_ack
 from durabus.streaming.window import Flight
 from durabus.wire.operations import Publish
@@ -73,31 +72,23 @@ class _AckReceiver(Receiver):
             self._delivery.on_acknowledged(cohort)
 
 
-class _Drain(Timed):
-    """Those to whom so much is on its way that new messages wait, until a moment has passed."""
+class _DrainOfCohorts(Drain):
+    """Those to whom so much is on its way that new messages wait."""
 
     def __init__(self, state: State) -> None:
-        super().__init__()
-        self._state = state
+        super().__init__(state)
         self._cohorts: list[Cohort] = []
 
     def wait_for(self, cohort: Cohort) -> None:
         """Look at `cohort` again in a moment."""
         if cohort not in self._cohorts:
             self._cohorts.append(cohort)
-            if self.deadline_ns == 0:
-                self._state.timers.set(self, self._state.now_ns + DRAIN_NS)
-
-    def look_again(self, now_ns: int) -> None:
-        """Look now, whatever the time is."""
-        if self.deadline_ns:
-            self._state.timers.cancel(self)
-            self.on_time(now_ns)
+            self.begin()
 
     def on_time(self, now_ns: int) -> None:
         cohorts, self._cohorts = self._cohorts, []
         for cohort in cohorts:
-            self._state.wake(cohort)
+            self.state.wake(cohort)
 
 
 class Delivery(MemberOwner):
@@ -108,7 +99,7 @@ class Delivery(MemberOwner):
         self.log = state.log
         self._state = state
         self._page_reads: dict[int, tuple[Cohort, int]] = {}
-        self._drain = _Drain(state)
+        self._drain = _DrainOfCohorts(state)
         self._resending = Resending(state)
 
     def look_again(self, now_ns: int) -> None:

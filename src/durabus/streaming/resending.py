@@ -15,11 +15,11 @@ from durabus.streaming.trace import trace_deliveries
 from durabus.streaming.window import Flight
 from durabus.wire.varint import uint_field
 
-__all__ = ["DRAIN_NS", "PAGE_BYTES_MAX", "Resending", "publish_to"]
+__all__ = ["PAGE_BYTES_MAX", "Drain", "Resending", "publish_to"]
 
 PAGE_BYTES_MAX: Final = 1024 * 1024
 """How much is read, and sent, without a look at how the receiver keeps up."""
-DRAIN_NS: Final = 10 * MILLISECOND_NS
+_DRAIN_NS: Final = 10 * MILLISECOND_NS
 """How long whoever has too much on its way is left alone before anybody looks again."""
 _REDELIVERED_FIELD: Final = b"\x30\x01"
 
@@ -35,26 +35,38 @@ def publish_to(state: State, member: Member, bodies: list[bytes]) -> None:
     state.bus.publish_run(member.inbox, b"", bodies)
 
 
-class _Drain(Timed):
-    """Those who have so much on its way to them that more waits, until a moment has passed."""
+class Drain(Timed):
+    """What waits for a moment, because so much is on its way already. Who derives from it says in `on_time` what that is."""
+
+    def __init__(self, state: State) -> None:
+        """Nothing waits."""
+        super().__init__()
+        self.state = state
+
+    def begin(self) -> None:
+        """Something waits: the moment begins, unless it has."""
+        if self.deadline_ns == 0:
+            self.state.timers.set(self, self.state.now_ns + _DRAIN_NS)
+
+    def look_again(self, now_ns: int) -> None:
+        """Look now, whatever the time is."""
+        if self.deadline_ns:
+            self.state.timers.cancel(self)
+            self.on_time(now_ns)
+
+
+class _DrainOfMembers(Drain):
+    """Those who have so much on its way to them that more waits."""
 
     def __init__(self, resending: "Resending", state: State) -> None:
-        super().__init__()
+        super().__init__(state)
         self._resending = resending
-        self._state = state
         self._members: list[Member] = []
 
     def wait_for(self, member: Member) -> None:
         """Go on with `member` in a moment."""
         self._members.append(member)
-        if self.deadline_ns == 0:
-            self._state.timers.set(self, self._state.now_ns + DRAIN_NS)
-
-    def look_again(self, now_ns: int) -> None:
-        """Look now, whatever the time is."""
-        if self.deadline_ns:
-            self._state.timers.cancel(self)
-            self.on_time(now_ns)
+        self.begin()
 
     def on_time(self, now_ns: int) -> None:
         members, self._members = self._members, []
@@ -68,7 +80,7 @@ class Resending:
     def __init__(self, state: State) -> None:
         """Work on `state`."""
         self._state = state
-        self._drain = _Drain(self, state)
+        self._drain = _DrainOfMembers(self, state)
         self._reads: dict[int, Member] = {}
         self._request_now = 0  # the read that is being asked for at this moment
         self._answers_now: list[list[bytes]] = []  # and its answer, when there is one

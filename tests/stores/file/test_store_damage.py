@@ -135,10 +135,10 @@ def last_frame(disk: SimulatedDisk) -> tuple[int, int]:
     return head.number, head.end
 
 
-def marked(content: dict[str, bytes], number: int) -> tuple[int, int]:
-    mark = decode_mark(content[head_name(number)], number)
-    assert mark is not None
-    return mark.frame_number, mark.end
+def marked(content: dict[str, bytes], number: int) -> tuple[int, int] | None:
+    """The number and the end of the frame that is noted; None when none is, or there is no second copy yet."""
+    mark = decode_mark(content.get(head_name(number), b""), number)
+    return (mark.frame_number, mark.end) if mark is not None else None
 
 
 async def test_when_there_is_nothing_to_write_what_is_durable_is_noted() -> None:

@@ -51,7 +51,8 @@ async def test_several_at_once_know_nothing_of_each_other() -> None:
 async def test_nothing_is_left_behind(store: str) -> None:
     loop = asyncio.get_running_loop()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    before = gc.get_threshold(), gc.get_freeze_count(), sys.getswitchinterval(), asyncio.get_event_loop_policy()
+    before = gc.get_threshold(), sys.getswitchinterval(), asyncio.get_event_loop_policy()
+    frozen = gc.get_freeze_count()
     tasks, threads = asyncio.all_tasks(loop), set(threading.enumerate())
     root_handlers = list(logging.getLogger().handlers)
     async with durabus.testing.bus(store=store) as bus:
@@ -62,9 +63,8 @@ async def test_nothing_is_left_behind(store: str) -> None:
     assert left_open.is_closed
     assert asyncio.all_tasks(loop) == tasks
     assert {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")} <= threads
-    assert (
-        gc.get_threshold(), gc.get_freeze_count(), sys.getswitchinterval(), asyncio.get_event_loop_policy()
-    ) == before  # fmt: skip
+    assert (gc.get_threshold(), sys.getswitchinterval(), asyncio.get_event_loop_policy()) == before
+    assert gc.get_freeze_count() <= frozen  # what another test had frozen may end meanwhile: only more would be ours
     assert logging.getLogger().handlers == root_handlers
     assert directory is None or not directory.exists()
     with pytest.raises(ConnectionRefusedError):

@@ -36,7 +36,7 @@ class Reader:
 
     def __init__(self, files: Files) -> None:
         """Read through `files`."""
-        self.files = self._files = files
+        self.files = files
 
     def read(self, stretches: list[Stretch], bytes_max: int) -> tuple[list[bytes], list[int]]:
         """The bodies of `stretches`, at least one and then as many as fit into `bytes_max`; and which are damaged.
@@ -78,10 +78,10 @@ class Reader:
             return
         crc32 = zlib.crc32
         try:
-            found = self._files.read_many(handle, [(offset, size) for _, offset, size, _ in singles])
+            found = self.files.read_many(handle, [(offset, size) for _, offset, size, _ in singles])
         except OSError as error:
             nothing_if_unreadable(error)
-            found = [read_piece(self._files, handle, offset, size) for _, offset, size, _ in singles]
+            found = [read_piece(self.files, handle, offset, size) for _, offset, size, _ in singles]
         for index, (first, _, size, crc) in enumerate(singles):
             body = found[index]
             if crc32(body) != crc or len(body) != size or not size:
@@ -96,10 +96,10 @@ class Reader:
         table_bytes = 8 * count
         span = run.offset + run.size - run.lengths_offset
         is_small = span <= _SPAN_BYTES_MAX and run.offset - run.lengths_offset - table_bytes <= _GAP_BYTES_MAX
-        data = read_piece(self._files, run.handle, run.lengths_offset, span if is_small else table_bytes)
+        data = read_piece(self.files, run.handle, run.lengths_offset, span if is_small else table_bytes)
         if not data and is_small:  # something of it cannot be read, and perhaps only one of its messages
             is_small = False
-            data = read_piece(self._files, run.handle, run.lengths_offset, table_bytes)
+            data = read_piece(self.files, run.handle, run.lengths_offset, table_bytes)
         if len(data) < table_bytes:
             lost.extend(range(run.first + start, run.first + stop))
             bodies.extend([LOST] * (stop - start))
@@ -112,7 +112,7 @@ class Reader:
         else:
             stop, total = _fitting(lengths, start, stop, min(left, _SPAN_BYTES_MAX))
             total = min(total, max(run.size - at, 0))  # where a length is damaged
-            data = read_piece(self._files, run.handle, run.offset + at, total)
+            data = read_piece(self.files, run.handle, run.offset + at, total)
             if not data:
                 data = self._one_by_one(run, at, lengths[start:stop])
             at = 0
@@ -136,7 +136,7 @@ class Reader:
         for length in lengths:
             if at + length > run.size:
                 break
-            pieces.append(read_piece(self._files, run.handle, run.offset + at, length).ljust(length, b"\0"))
+            pieces.append(read_piece(self.files, run.handle, run.offset + at, length).ljust(length, b"\0"))
             at += length
         return b"".join(pieces)
 
@@ -146,7 +146,7 @@ class Reader:
         Where the run's timestamps are damaged, it is the run's first message: rather too many than too few.
         """
         try:
-            stamps = stamps_of(self._files, segment, place)
+            stamps = stamps_of(self.files, segment, place)
         except ValueError:
             return 0
         for index, stamp_ns in stamps:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -169,14 +169,9 @@ class FileStore(Store):
         listener = self._listener
         is_taken = False
         try:
-            has_changed = await self.predecessor.take_over(self, self._fenced, lease, recovered)
+            with self._in_words():
+                has_changed = await self.predecessor.take_over(self, self._fenced, lease, recovered)
             is_taken = True
-        except OSError as error:
-            raise self._unusable(error) from None
-        except StoreError:
-            if self._is_lost():
-                raise StoreLostError(LOST_TEXT) from None
-            raise
         finally:
             self._listener = listener
             self._is_asked = is_taken
@@ -188,23 +183,27 @@ class FileStore(Store):
         await self._wait_idle()
         if self._fatal:
             raise StoreError(self._fatal)
-        try:
+        with self._in_words():
             journal = await self._begin(lease)
-        except OSError as error:
-            raise self._unusable(error) from None
         # Progress is no problem to be told. Whoever is not waiting for this any more does not end it: `close` waits for it.
         self._opening = asyncio.ensure_future(asyncio.to_thread(self._open, journal, self._owning().lease))
         try:
-            recovered = await asyncio.shield(self._opening)
+            with self._in_words():
+                return await asyncio.shield(self._opening)
+        finally:
+            self._after_opening()
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """What stands against opening the directory, as an operator is told of it."""
+        try:
+            yield
         except OSError as error:
             raise self._unusable(error) from None
         except StoreError:
             if self._is_lost():
                 raise StoreLostError(LOST_TEXT) from None
             raise
-        finally:
-            self._after_opening()
-        return recovered
 
     def _open(self, journal: Journal, lease: Lease | None) -> Recovered:
         """On a thread: read the journal. Who took over seals what was found before anything else."""

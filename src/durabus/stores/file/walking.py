@@ -17,7 +17,6 @@ from durabus.stores.file.layout import (
     HEADER_BYTES,
     SegmentHeader,
     decode_header,
-    head_number,
     segment_name,
     segment_number,
 )
@@ -92,11 +91,6 @@ def missed_segments(files: Files, seen: set[int]) -> list[int]:
     """Segments that are there and were not read, though they are older than the last one which was. Raises OSError."""
     newest = max(seen, default=0)
     return [number for number in _segments(files) if number < newest and number not in seen]
-
-
-def newest_head(files: Files) -> int:
-    """The highest number that a second copy has; 0 when there is none. Raises OSError."""
-    return max(map(head_number, files.names()), default=0)
 
 
 def _header(files: Files, number: int) -> SegmentHeader | None:

@@ -145,14 +145,6 @@ class MysqlDatabase(NetworkedDatabase):
                     self._end(writer)  # the next batch finds it so, and the store begins anew
                     return
 
-    async def open_snapshot(self) -> None:
-        """Connect, and begin the one transaction in which everything is read."""
-        self._end_all()
-        self._is_single = True
-        writer = await self._connect()
-        await self._opened(writer, self._begin_snapshot(writer))
-        self._writer = writer
-
     async def _begin_snapshot(self, writer: Any) -> None:  # noqa: ANN401
         await _run(writer, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         await _run(writer, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

@@ -65,6 +65,10 @@ class NetworkedDatabase(Database):
         """Make a connection; raises ConnectionLostError."""
         raise NotImplementedError  # pragma: no cover - abstract
 
+    async def _begin_snapshot(self, writer: Any) -> None:  # noqa: ANN401
+        """Begin a transaction that only reads, and sees everything as it is now."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
     def _is_closed(self, connection: Any) -> bool:  # noqa: ANN401
         """Whether a connection is known to be of no use any more."""
         raise NotImplementedError  # pragma: no cover - abstract
@@ -97,6 +101,14 @@ class NetworkedDatabase(Database):
             if isinstance(error, self._errors):
                 raise ConnectionLostError(f"sql: cannot open the database: {self._shown(error)}") from None
             raise
+
+    async def open_snapshot(self) -> None:
+        """Connect, and begin the one transaction in which everything is read."""
+        self._end_all()
+        self._is_single = True
+        writer = await self._connect()
+        await self._opened(writer, self._begin_snapshot(writer))
+        self._writer = writer
 
     async def transact(self, changes: Changes, owner: str) -> None:
         """Make `changes` in one transaction."""

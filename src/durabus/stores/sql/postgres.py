@@ -110,14 +110,6 @@ class PostgresDatabase(NetworkedDatabase):
         row = await writer.fetchrow("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
         return row, await writer.fetchval("SHOW fsync")
 
-    async def open_snapshot(self) -> None:
-        """Connect, and begin the one transaction in which everything is read."""
-        self._end_all()
-        self._is_single = True
-        writer = await self._connect()
-        await self._opened(writer, self._begin_snapshot(writer))
-        self._writer = writer
-
     async def _begin_snapshot(self, writer: Any) -> None:  # noqa: ANN401
         await writer.execute("SET idle_in_transaction_session_timeout = 0")
         await writer.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
